@@ -1,0 +1,5 @@
+"""Everything about the package is declared in pyproject.toml."""
+
+import setuptools
+
+setuptools.setup()

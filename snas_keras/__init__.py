@@ -1,0 +1,48 @@
+"""Stochastic Neural Architecture Search as Keras 3 layers."""
+
+from snas_keras.architecture import Architecture
+from snas_keras.callbacks import (
+    SCHEDULES,
+    SearchCheckpoint,
+    TemperatureSchedule,
+)
+from snas_keras.child import build_child, convert, recalibrate_batch_norm
+from snas_keras.costs import COSTS
+from snas_keras.data import AddressableBatches
+from snas_keras.edges import MixedEdge
+from snas_keras.estimators import ESTIMATORS
+from snas_keras.export import export_litert, export_onnx, export_saved_model
+from snas_keras.genotype import Genotype
+from snas_keras.operations import OPERATIONS
+from snas_keras.resources import Resource
+from snas_keras.search_spaces import SEARCH_SPACES, cell
+from snas_keras.spaces import SearchSpace, search_space
+from snas_keras.supernet import SuperNet, build_supernet
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "COSTS",
+    "ESTIMATORS",
+    "OPERATIONS",
+    "SCHEDULES",
+    "SEARCH_SPACES",
+    "AddressableBatches",
+    "Architecture",
+    "Genotype",
+    "MixedEdge",
+    "Resource",
+    "SearchCheckpoint",
+    "SearchSpace",
+    "SuperNet",
+    "TemperatureSchedule",
+    "build_child",
+    "build_supernet",
+    "cell",
+    "convert",
+    "export_litert",
+    "export_onnx",
+    "export_saved_model",
+    "recalibrate_batch_norm",
+    "search_space",
+]

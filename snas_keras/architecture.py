@@ -1,0 +1,341 @@
+"""The distribution over child networks, p(Z | logits), as one Keras layer."""
+
+import collections
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from snas_keras import estimators
+from snas_keras import genotype as genotype_lib
+
+# The optimizer of the logits is found by this name in their path; no layer of
+# a user is likely to have it.
+NAME = "snas_architecture"
+
+
+@keras.saving.register_keras_serializable(package="snas_keras")
+class Architecture(keras.layers.Layer):
+    """The distribution over the children of a search space.
+
+    Every choice is an independent categorical variable with its own logits:
+
+        p(Z | logits) = prod_choice softmax(logits_choice)[Z_choice]
+
+    The layer holds no hidden random state. A draw is a pure function of the
+    seed, the step and the place of the choice, so that a search that was
+    interrupted draws what it would have drawn, and all replicas draw the same.
+    Logits, temperature and draws are float32 under every dtype policy.
+
+    Args:
+        choices: mapping of str to sequence of str, {choice name: candidate
+            names}.
+        estimator: str or function (logits, temperature, seed) -> weights, one
+            of `snas_keras.ESTIMATORS`. Default "relaxed", which is SNAS.
+        temperature: float above zero, of the relaxation, default 1.0 as in the
+            paper; `TemperatureSchedule` lowers it during the search.
+        seed: int, default 0.
+        **kwargs: of `keras.layers.Layer`.
+
+    Call arguments:
+        step: int scalar, the training step whose draw is wanted.
+        training: bool. In training the draw of `sample(step)`, else `mode()`.
+
+    Returns:
+        {choice name: float32 tensor, shape (candidates,)}.
+
+    Raises:
+        ValueError: no choices or candidates, a name that is empty or has a
+            "/", repeated candidates, or a temperature not above zero.
+        TypeError: a name is not a str, or the seed is not an int.
+
+    Example:
+
+    >>> architecture = Architecture({"block": ["conv", "skip"]})
+    >>> architecture.probabilities()["block"].numpy().tolist()
+    [0.5, 0.5]
+    >>> architecture.derive()
+    Genotype({'block': 'conv'})
+
+    Reference:
+        Xie, Zheng, Liu, Lin, "SNAS: Stochastic Neural Architecture Search",
+        2019, https://arxiv.org/abs/1812.09926.
+    """
+
+    def __init__(
+        self, choices, estimator="relaxed", temperature=1.0, seed=0, **kwargs
+    ):
+        kwargs.setdefault("name", NAME)
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.choices = check_choices(choices)
+        self.estimator = estimators.get(estimator)
+        self.initial_temperature = check_temperature(temperature)
+        self.seed = _check_seed(seed)
+        self.logits = {
+            name: self._float32(len(candidates), "zeros", True, name)
+            for name, candidates in self.choices.items()
+        }
+        initial = keras.initializers.Constant(self.initial_temperature)
+        self.temperature = self._float32(None, initial, False, "temperature")
+        self.built = True
+
+    def _float32(self, size, initializer, trainable, name):
+        return self.add_weight(
+            shape=() if size is None else (size,),
+            initializer=initializer,
+            trainable=trainable,
+            dtype="float32",
+            autocast=False,
+            name=name,
+        )
+
+    def call(self, step, training=False):
+        return self.sample(step) if training else self.mode()
+
+    def sample(self, step, estimator=None):
+        """Draw the weights of all candidates.
+
+        Args:
+            step: int scalar, python or tensor; each step has its own draw.
+            estimator: str or function that replaces the architecture's own for
+                this draw.
+
+        Returns:
+            {choice name: float32 tensor, shape (candidates,)}.
+        """
+        function = estimators.get(estimator or self.estimator)
+        return self._draw(function, step)
+
+    def log_density(self, step):
+        """Give log p(draw of this step | logits), the draw held constant.
+
+        Its gradient with respect to the logits is the score.
+
+        Args:
+            step: int scalar, the step of the draw.
+
+        Returns:
+            {choice name: float32 scalar tensor}.
+
+        Raises:
+            ValueError: the estimator draws from no known density.
+        """
+        return self._draw(self.score_function(), step)
+
+    def score_function(self):
+        """Return the estimator's log density, or refuse one without."""
+        if self.estimator not in estimators.LOG_DENSITIES:
+            names = [f.__name__ for f in estimators.LOG_DENSITIES]
+            raise ValueError(
+                "The score function needs an estimator that draws from a known "
+                f"density. Received: estimator={self.estimator!r}. Allowed: "
+                f"{names}"
+            )
+        return estimators.LOG_DENSITIES[self.estimator]
+
+    def _draw(self, function, step):
+        """Apply `function` once to all choices of equal size.
+
+        One batched draw has thirteen times fewer graph nodes than one for each
+        choice.
+        """
+        temperature = tf.convert_to_tensor(self.temperature)
+        drawn = {}
+        for size, names in self._names_by_size().items():
+            logits = tf.stack(
+                [tf.convert_to_tensor(self.logits[name]) for name in names]
+            )
+            seed = estimators.fold_seed(self.seed, step, size)
+            rows = tf.unstack(function(logits, temperature, seed))
+            drawn.update(zip(names, rows, strict=True))
+        return {name: drawn[name] for name in self.choices}
+
+    def _names_by_size(self):
+        groups = collections.defaultdict(list)
+        for name, candidates in self.choices.items():
+            groups[len(candidates)].append(name)
+        return groups
+
+    def probabilities(self):
+        """Return {choice name: softmax(logits)}, shape (candidates,) each."""
+        return {
+            name: ops.softmax(ops.convert_to_tensor(logits))
+            for name, logits in self.logits.items()
+        }
+
+    def entropy(self):
+        """Return the entropy of every choice, in nats.
+
+            H = -sum_k p_k log p_k,  from 0 to log K
+
+        Returns:
+            {choice name: float32 scalar tensor}.
+        """
+        return {
+            name: -ops.sum(p * ops.log_softmax(self.logits[name]))
+            for name, p in self.probabilities().items()
+        }
+
+    def mode(self):
+        """Return {choice name: one_hot(argmax logits)}; the first wins ties."""
+        return {
+            name: ops.one_hot(ops.argmax(v), v.shape[0], dtype="float32")
+            for name, v in self.logits.items()
+        }
+
+    def one_hot(self, genotype):
+        """Return the weights that select a genotype's candidates.
+
+        Args:
+            genotype: Genotype or mapping {choice name: candidate name}.
+
+        Returns:
+            {choice name: float32 tensor, shape (candidates,)}.
+
+        Raises:
+            ValueError: the genotype does not fit the choices.
+        """
+        return {
+            name: ops.one_hot(index, len(self.choices[name]), dtype="float32")
+            for name, index in self._indices(genotype).items()
+        }
+
+    def log_prob(self, genotype):
+        """Return log p(genotype | logits), in nats.
+
+            log p = sum_choice log softmax(logits_choice)[candidate]
+
+        Args:
+            genotype: Genotype or mapping {choice name: candidate name}.
+
+        Returns:
+            float32 scalar tensor.
+
+        Raises:
+            ValueError: the genotype does not fit the choices.
+        """
+        return sum(
+            ops.log_softmax(self.logits[name])[index]
+            for name, index in self._indices(genotype).items()
+        )
+
+    def derive(self):
+        """Return the mode as a Genotype; the first candidate wins ties."""
+        return genotype_lib.Genotype(
+            {
+                name: candidates[int(np.argmax(self.logits[name]))]
+                for name, candidates in self.choices.items()
+            }
+        )
+
+    def _indices(self, genotype):
+        genotype = genotype_lib.Genotype(genotype).check(self.choices)
+        return {
+            name: candidates.index(genotype[name])
+            for name, candidates in self.choices.items()
+        }
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            choices={k: list(v) for k, v in self.choices.items()},
+            estimator=estimators.serialize(self.estimator),
+            temperature=self.initial_temperature,
+            seed=self.seed,
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        estimator = estimators.deserialize(config["estimator"])
+        return cls(**{**config, "estimator": estimator})
+
+
+def check_choices(choices):
+    """Return {name: tuple of candidate names}, or refuse what cannot be that.
+
+    Args:
+        choices: mapping of str to sequence of str.
+
+    Returns:
+        dict of str to tuple of str.
+
+    Raises:
+        TypeError: a name is not a str.
+        ValueError: nothing to choose, a bad name, or a repeated candidate.
+    """
+    if not choices:
+        raise ValueError(
+            "An architecture needs at least one choice. Received: "
+            f"choices={choices!r}"
+        )
+    return {n: check_choice(n, c) for n, c in choices.items()}
+
+
+def check_choice(name, candidates):
+    """Return the candidate names of one choice as a tuple, or refuse them."""
+    candidates = tuple(candidates)
+    for word in (name, *candidates):
+        if not isinstance(word, str):
+            raise TypeError(
+                "Names of choices and candidates must be str. Received: "
+                f"{word!r} in choice {name!r}"
+            )
+        if not word or "/" in word:
+            raise ValueError(
+                "Names of choices and candidates must not be empty or contain "
+                f"'/'. Received: {word!r} in choice {name!r}"
+            )
+    if not candidates:
+        raise ValueError(
+            f"Choice {name!r} needs at least one candidate. Received: none"
+        )
+    if len(set(candidates)) < len(candidates):
+        raise ValueError(
+            f"Choice {name!r} repeats a candidate. Received: {candidates}"
+        )
+    return candidates
+
+
+def check_weights(weights, choices):
+    """Raise ValueError if weights do not fit the choices.
+
+    Args:
+        weights: mapping {choice name: weights, shape (candidates,)}.
+        choices: {choice name: candidate names}.
+
+    Raises:
+        ValueError: a choice is missing or unknown, a length is wrong, or a
+            weight is negative.
+    """
+    if not hasattr(weights, "keys") or set(weights) != set(choices):
+        names = sorted(weights) if hasattr(weights, "keys") else weights
+        raise ValueError(
+            "The weights need one entry for each choice. Received: "
+            f"{names!r}. The choices are: {sorted(choices)}"
+        )
+    for name, values in weights.items():
+        values = ops.convert_to_numpy(values)
+        if values.shape != (len(choices[name]),) or not (values >= 0).all():
+            raise ValueError(
+                f"The weights of choice {name!r} must be {len(choices[name])} "
+                f"numbers, none negative. Received: {values}"
+            )
+
+
+def check_temperature(temperature):
+    """Return the temperature as a float, or raise ValueError."""
+    if not 0.0 < float(temperature) < float("inf"):
+        raise ValueError(
+            "`temperature` must be positive and finite. Received: "
+            f"temperature={temperature}"
+        )
+    return float(temperature)
+
+
+def _check_seed(seed):
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"`seed` must be an int. Received: seed={seed!r}")
+    return seed

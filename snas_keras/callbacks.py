@@ -1,0 +1,270 @@
+"""Callbacks of a search: the temperature, and checkpoints that resume."""
+
+import json
+import warnings
+import zipfile
+import zlib
+
+import keras
+import numpy as np
+
+from snas_keras import architecture as architecture_lib
+from snas_keras import data, files, layers
+
+
+def linear(initial=1.0, final=0.03):
+    """Return the paper's temperature schedule.
+
+        T(epoch) = max(final, final + (initial - final) (1 - (epoch+1) / epochs))
+
+    The last epoch runs at `final`. The paper's code divides by 150 whatever the
+    number of epochs; this divides by their real number.
+
+    Args:
+        initial: float above zero, default 1.0 as in the paper's code.
+        final: float above zero, default 0.03 as in the paper's code.
+
+    Returns:
+        Function (epoch, epochs) -> temperature.
+
+    Example:
+
+    >>> schedule = linear()
+    >>> [round(schedule(epoch, 150), 6) for epoch in (0, 74, 149)]
+    [0.993533, 0.515, 0.03]
+    """
+    span = _checked(initial) - _checked(final)
+
+    def schedule(epoch, epochs):
+        return max(final, final + span * (1.0 - (epoch + 1) / epochs))
+
+    return schedule
+
+
+def exponential(initial=1.0, final=0.03):
+    """Return a schedule that lowers the temperature by a constant factor.
+
+        T(epoch) = initial (final / initial)^((epoch+1) / epochs)
+
+    Args:
+        initial: float above zero, default 1.0.
+        final: float above zero, default 0.03, reached in the last epoch.
+
+    Returns:
+        Function (epoch, epochs) -> temperature.
+
+    Example:
+
+    >>> schedule = exponential(1.0, 0.01)
+    >>> [round(schedule(epoch, 2), 6) for epoch in (0, 1)]
+    [0.1, 0.01]
+    """
+    ratio = _checked(final) / _checked(initial)
+
+    def schedule(epoch, epochs):
+        return initial * ratio ** ((epoch + 1) / epochs)
+
+    return schedule
+
+
+SCHEDULES = {"linear": linear, "exponential": exponential}
+
+
+class TemperatureSchedule(keras.callbacks.Callback):
+    """Set the temperature of a supernet at the start of every epoch.
+
+    The temperature is a variable: nothing is traced again.
+
+    Args:
+        schedule: function (epoch, epochs) -> temperature, epochs counted from
+            zero; or the name of one of `SCHEDULES`. Default "linear", the
+            paper's.
+
+    Raises:
+        ValueError: the name is not known, or the schedule gives a temperature
+            that is not above zero.
+
+    Example:
+
+    >>> callback = TemperatureSchedule(linear(initial=1.0, final=0.1))
+    """
+
+    def __init__(self, schedule="linear"):
+        super().__init__()
+        if not callable(schedule) and schedule not in SCHEDULES:
+            raise ValueError(
+                "There is no such schedule. Received: schedule="
+                f"{schedule!r}. Allowed: {sorted(SCHEDULES)} or a function "
+                "(epoch, epochs) -> temperature."
+            )
+        is_function = callable(schedule)
+        self.schedule = schedule if is_function else SCHEDULES[schedule]()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        temperature = self.schedule(epoch, self.params["epochs"])
+        self.model.architecture.temperature.assign(
+            architecture_lib.check_temperature(temperature)
+        )
+
+
+class SearchCheckpoint(keras.callbacks.Callback):
+    """Save the training state, and resume from it, exactly.
+
+    Run the same script again after a kill: `fit` goes on where the file stands,
+    in the middle of an epoch too, and ends with the very weights, logits,
+    optimizer state, temperature and history of a run that was never stopped.
+    It works for any Keras model, retraining included.
+
+    The state of other callbacks is not saved (`EarlyStopping` starts afresh).
+
+    Args:
+        path: path of the file, e.g. "runs/search.npz". It is replaced in one
+            piece.
+        batches: `AddressableBatches`, the same that `fit` is given.
+        every: int, steps between two saves within an epoch, default None: only
+            at the end of every epoch.
+
+    Raises:
+        TypeError: `batches` is no AddressableBatches.
+        ValueError: `every` is not a positive int; at the start of `fit`: the
+            file is damaged, or from another model; nothing is loaded then.
+    """
+
+    def __init__(self, path, batches, every=None):
+        super().__init__()
+        if not isinstance(batches, data.AddressableBatches):
+            raise TypeError(
+                "`batches` must be the AddressableBatches that fit is given. "
+                f"Received: batches={batches!r}"
+            )
+        self.path = files.pathlib.Path(path)
+        self.batches = batches
+        self.every = every and layers.positive_int("every", every)
+        self.state = {"epoch": 0, "batch": 0, "epochs": [], "history": {}}
+        self.first_batch = 0
+        self.metric_values = None
+
+    def on_train_begin(self, logs=None):
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        if self.path.exists():
+            self._restore()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.first_batch = 0
+        if self.metric_values is not None:
+            self._resume_epoch()
+        self.batches.seek(epoch, self.first_batch)
+        self.state.update(epoch=epoch, batch=self.first_batch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        before = self.state["batch"]
+        self.state["batch"] = self.first_batch + batch + 1
+        if self.every and before // self.every < (
+            self.state["batch"] // self.every
+        ):
+            self._save()
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in (logs or {}).items():
+            self.state["history"].setdefault(name, []).append(float(value))
+        self.state["epochs"].append(epoch)
+        self.state.update(epoch=epoch + 1, batch=0)
+        self._save()
+
+    def on_train_end(self, logs=None):
+        # `fit` reads it and never sets it back.
+        self.model._initial_epoch = None
+
+    def _save(self):
+        arrays = {k: np.array(v) for k, v in self._variables().items()}
+        arrays["state"] = np.array(json.dumps(self.state))
+        with files.replacing(self.path) as temporary:
+            with open(temporary, "wb") as file:
+                np.savez(file, **arrays)
+
+    def _restore(self):
+        self._build_metrics()
+        variables = self._variables()
+        arrays = _read(self.path)
+        self.state = json.loads(str(arrays.pop("state")))
+        _check_fit(self.path, variables, arrays)
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+        # `fit` resets the metrics before the epoch begins.
+        self.metric_values = [np.array(v) for v in self._metric_variables()]
+        self.model._initial_epoch = self.state["epoch"]
+        self.model.history.history = _copy(self.state["history"])
+        if self.params.get("verbose"):
+            print(
+                f"Resuming from {self.path}: epoch {self.state['epoch'] + 1}, "
+                f"batch {self.state['batch']}."
+            )
+
+    def _resume_epoch(self):
+        self.model.history.epoch = list(self.state["epochs"])
+        self.first_batch = self.state["batch"]
+        if self.first_batch:
+            for variable, value in zip(
+                self._metric_variables(), self.metric_values, strict=True
+            ):
+                variable.assign(value)
+            # The rest of an epoch is shorter than Keras expects.
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+        self.metric_values = None
+
+    def _build_metrics(self):
+        """Make the metrics' variables, which Keras does in the first step."""
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(self.batches[0])
+        y_pred = self.model(x)
+        self.model.compute_loss(x, y, y_pred, weight)
+        self.model.compute_metrics(x, y, y_pred, weight)
+        self.model.reset_metrics()
+
+    def _variables(self):
+        groups = {
+            "model": self.model.variables,
+            "optimizer": self.model.optimizer.variables,
+            "metrics": self._metric_variables(),
+        }
+        return {
+            f"{group}.{index}": variable
+            for group, variables in groups.items()
+            for index, variable in enumerate(variables)
+        }
+
+    def _metric_variables(self):
+        return [v for m in self.model.metrics for v in m.variables]
+
+
+def _read(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
+        raise ValueError(
+            f"The checkpoint {path} is damaged ({error}). Nothing was loaded; "
+            "remove the file to start afresh."
+        ) from error
+
+
+def _check_fit(path, variables, arrays):
+    """Refuse a checkpoint that does not fit, before anything is assigned."""
+    wanted = {k: (tuple(v.shape), v.dtype) for k, v in variables.items()}
+    found = {k: (a.shape, a.dtype.name) for k, a in arrays.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            label = variables[name].path if name in variables else name
+            raise ValueError(
+                f"The checkpoint {path} is from another model: variable "
+                f"{label!r} should be {wanted.get(name)}, the file has "
+                f"{found.get(name)}. Nothing was loaded."
+            )
+
+
+def _copy(history):
+    return {name: list(values) for name, values in history.items()}
+
+
+def _checked(temperature):
+    return architecture_lib.check_temperature(temperature)

@@ -1,0 +1,287 @@
+"""Fixed networks: from a genotype, or out of a trained supernet."""
+
+import keras
+import numpy as np
+
+from snas_keras import edges, layers, spaces
+from snas_keras import genotype as genotype_lib
+
+_KEEPS_ZERO = (keras.layers.Identity, keras.layers.Dropout, keras.layers.ReLU)
+
+
+def build_child(space, genotype, **options):
+    """Build the network of a genotype afresh, for retraining.
+
+    Args:
+        space: SearchSpace.
+        genotype: Genotype or mapping {choice name: candidate name}.
+        **options: options of the space to change, e.g. more filters.
+
+    Returns:
+        keras.Model of stock Keras layers (and the user's own), with new
+        weights. Edges that chose `none` are left out.
+
+    Raises:
+        TypeError: `space` is not a SearchSpace or has no such option.
+        ValueError: the genotype does not fit the space.
+
+    Example:
+
+    >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4)
+    >>> child = build_child(space, space.random_genotype(0), filters=8)
+    >>> child.output_shape
+    (None, 10)
+    """
+    space = spaces.check_space(space).with_options(**options)
+    genotype = genotype_lib.Genotype(genotype).check(space.choices())
+    unique = spaces.unique_names()
+
+    def choose(name, candidates):
+        chosen = genotype[name]
+        layer = edges.as_layer(name, chosen, candidates[chosen])
+        if layer.built:
+            return layer
+        return _renamed(layer, f"{unique(name)}_{chosen}")
+
+    inputs, outputs = spaces.as_functional(space, choose)
+    program = keras.Model(inputs, outputs, name=space.name)
+    return _Rewrite(program, {}).run(inherit=False)
+
+
+def convert(supernet, genotype=None):
+    """Turn a trained supernet into the fixed network of one genotype.
+
+    Every mixed edge becomes its chosen candidate and all weights are
+    inherited: the child gives the supernet's outputs under the genotype.
+    No search space is needed, so it works on a loaded file.
+
+    Args:
+        supernet: SuperNet.
+        genotype: Genotype or mapping {choice name: candidate name}, default
+            `supernet.derive()`.
+
+    Returns:
+        keras.Model of stock Keras layers (and the user's own). Edges that chose
+        `none` are left out.
+
+    Raises:
+        ValueError: the genotype does not fit the supernet.
+
+    Example:
+
+    >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4)
+    >>> supernet = snas_keras.build_supernet(space)
+    >>> x = np.ones((2, 8, 8, 1), "float32")
+    >>> np.array_equal(convert(supernet)(x), supernet(x))
+    True
+    """
+    if genotype is None:
+        genotype = supernet.derive()
+    choices = supernet.architecture.choices
+    genotype = genotype_lib.Genotype(genotype).check(choices)
+    return _Rewrite(supernet.network, genotype).run(inherit=True)
+
+
+def recalibrate_batch_norm(model, data, steps=None):
+    """Replace the moving statistics of all batch norms by those of `data`.
+
+    A supernet's batch norms see mixtures of candidates; a child that inherits
+    their statistics answers as if it still got them. This runs the child over
+    data and keeps the mean of the batches' statistics.
+
+    Args:
+        model: keras.Model, changed in place. Other weights stay as they are.
+        data: array of inputs, shape (examples, ...), taken as one batch; or an
+            iterable of batches, each inputs or a tuple that starts with them.
+        steps: int, batches to use, default all.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: `data` has no batch.
+
+    Example:
+
+    >>> norm = keras.layers.BatchNormalization()
+    >>> model = keras.Sequential([keras.Input((1,)), norm])
+    >>> _ = recalibrate_batch_norm(model, np.array([[1.0], [3.0]]))
+    >>> norm.moving_mean.numpy().tolist()
+    [2.0]
+    """
+    norms = _batch_norms(model)
+    momenta = [norm.momentum for norm in norms]
+    kept = [_other_state(model, norms), 0]
+    try:
+        for step, inputs in enumerate(_input_batches(data)):
+            if steps is not None and step >= steps:
+                break
+            # A moving mean of momentum n / (n + 1) is the plain mean.
+            for norm in norms:
+                norm.momentum = step / (step + 1)
+            model(inputs, training=True)
+            kept[1] += 1
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for variable, value in kept[0]:
+            variable.assign(value)
+    if not kept[1]:
+        raise ValueError(
+            f"`data` must have at least one batch. Received: {data!r}"
+        )
+    return model
+
+
+class _Rewrite:
+    """One pass over a functional model that leaves only fixed, stock layers.
+
+    Args:
+        model: functional Keras model.
+        genotype: {choice name: candidate name}; may be empty where the model
+            has no mixed edges.
+    """
+
+    def __init__(self, model, genotype):
+        self.model = model
+        self.genotype = genotype
+        self.pairs = []
+        self.zeros = {}
+        self.fixed_edges = {}
+
+    def run(self, inherit):
+        clone = keras.models.clone_model(
+            self.model,
+            clone_function=self._clone,
+            call_function=self._call,
+        )
+        inputs = clone.input[0] if self.genotype else clone.input
+        child = keras.Model(inputs, clone.output, name=self.model.name)
+        if inherit:
+            for source, fixed in self.pairs:
+                fixed.set_weights(source.get_weights())
+        return child
+
+    def _clone(self, layer):
+        if isinstance(layer, (edges.MixedEdge, layers.Zero)):
+            return layer
+        if not isinstance(layer, keras.layers.Layer):
+            return layer.__class__.from_config(layer.get_config())
+        return self._stock(layer, layer.name)
+
+    def _stock(self, source, name):
+        fixed = to_stock(source)
+        fixed.name = name
+        self.pairs.append((source, fixed))
+        return fixed
+
+    def _call(self, layer, *args, **kwargs):
+        if isinstance(layer, edges.MixedEdge):
+            return self._call_edge(layer, args[0])
+        return self._call_fixed(layer, *args, **kwargs)
+
+    def _call_edge(self, edge, inputs):
+        name = self.genotype[edge.choice]
+        source = edge.candidates[name]
+        if isinstance(source, layers.Zero):
+            return self._zero(source, inputs)
+        if edge not in self.fixed_edges:
+            self.fixed_edges[edge] = self._stock(source, f"{edge.name}_{name}")
+        return self._call_fixed(self.fixed_edges[edge], inputs)
+
+    def _call_fixed(self, layer, *args, **kwargs):
+        if isinstance(layer, layers.Zero):
+            return self._zero(layer, args[0])
+        if isinstance(layer, keras.layers.Identity):
+            return args[0]
+        if isinstance(layer, _KEEPS_ZERO) and self._is_zero(args[0]):
+            return args[0]
+        if _is_sum(layer):
+            return self._call_sum(layer, *args)
+        return layer(*args, **kwargs)
+
+    def _call_sum(self, layer, *args):
+        """Leave zeros out of a sum; a sum of nothing else is a zero."""
+        terms = list(args[0]) if len(args) == 1 else list(args)
+        live = [term for term in terms if not self._is_zero(term)]
+        if not live:
+            return terms[0]
+        if len({term.shape for term in terms}) > 1 or len(live) == len(terms):
+            return layer(*args)
+        return live[0] if len(live) == 1 else layer(live)
+
+    def _zero(self, zero, inputs):
+        """Make zeros of stock layers; who does not use them leaves no trace."""
+        if zero.strides > 1:
+            inputs = layers.subsampling(zero.strides)(inputs)
+        outputs = keras.ops.zeros_like(inputs)
+        self.zeros[id(outputs)] = outputs
+        return outputs
+
+    def _is_zero(self, tensor):
+        return id(tensor) in self.zeros
+
+
+def to_stock(layer):
+    """Return a new layer of stock classes that computes what `layer` does.
+
+    Args:
+        layer: Keras layer, or a Sequential or functional model.
+
+    Returns:
+        Keras layer, its weights not yet copied.
+    """
+    if hasattr(layer, "to_stock"):
+        return layer.to_stock()
+    if isinstance(layer, keras.Sequential):
+        return keras.Sequential([to_stock(x) for x in layer.layers])
+    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):
+        return keras.models.clone_model(
+            layer, clone_function=_stock_operation, recursive=True
+        )
+    return layer.__class__.from_config(layer.get_config())
+
+
+def _stock_operation(operation):
+    if isinstance(operation, keras.layers.Layer):
+        fixed = to_stock(operation)
+        fixed.name = operation.name
+        return fixed
+    return operation.__class__.from_config(operation.get_config())
+
+
+def _renamed(layer, name):
+    return layer.__class__.from_config({**layer.get_config(), "name": name})
+
+
+def _is_sum(layer):
+    # Keras does not export the class behind `x + y` and `keras.ops.add`.
+    return type(layer).__name__ == "Add"
+
+
+def _batch_norms(model):
+    return [
+        x
+        for x in model._flatten_layers()
+        if isinstance(x, keras.layers.BatchNormalization)
+    ]
+
+
+def _other_state(model, norms):
+    """Pair what a forward pass in training may change with its value now."""
+    statistics = {
+        id(v) for x in norms for v in (x.moving_mean, x.moving_variance)
+    }
+    return [
+        (v, np.array(v))
+        for v in model.non_trainable_variables
+        if id(v) not in statistics
+    ]
+
+
+def _input_batches(data):
+    if hasattr(data, "shape"):
+        yield data
+        return
+    for batch in data:
+        yield batch[0] if isinstance(batch, (tuple, list)) else batch

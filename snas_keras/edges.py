@@ -1,0 +1,167 @@
+"""The edge of a supernet: all candidates at once, weighted."""
+
+import keras
+from keras import ops
+
+from snas_keras import architecture as architecture_lib
+
+
+@keras.saving.register_keras_serializable(package="snas_keras")
+class MixedEdge(keras.layers.Layer):
+    """The weighted sum of candidate layers.
+
+        y = sum_k weights_k candidate_k(x)
+
+    With one-hot weights it is the chosen candidate.
+
+    Args:
+        candidates: mapping of str to Keras layer, {candidate name: layer}. All
+            must give outputs of the same shape.
+        choice: str, the name of the choice this edge follows, or None for an
+            edge on its own.
+        **kwargs: of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: what the candidates take, usually one tensor.
+        weights: float tensor, shape (candidates,).
+
+    Returns:
+        What the candidates return.
+
+    Raises:
+        ValueError: no candidates, bad names, or outputs of different shapes.
+        TypeError: a candidate is not a Keras layer.
+
+    Example:
+
+    >>> edge = MixedEdge({"double": keras.layers.Rescaling(2.0),
+    ...                   "skip": keras.layers.Identity()})
+    >>> edge(np.ones((1, 1)), [0.25, 0.75]).numpy().tolist()
+    [[1.25]]
+    """
+
+    def __init__(self, candidates, choice=None, **kwargs):
+        super().__init__(**kwargs)
+        self.choice = choice
+        self.candidates = check_candidates(choice or self.name, candidates)
+        self.supports_masking = True
+
+    def build(self, inputs_shape, weights_shape=None):
+        del weights_shape
+        for layer in self.candidates.values():
+            if not layer.built:
+                layer.build(inputs_shape)
+        self.candidate_input_shape = inputs_shape
+        self._check_output_shapes(inputs_shape)
+
+    def _check_output_shapes(self, inputs_shape):
+        inputs = _symbolic(inputs_shape, self.compute_dtype)
+        (first, expected), *others = [
+            (name, _shapes(layer.compute_output_spec(inputs)))
+            for name, layer in self.candidates.items()
+        ]
+        for name, shape in others:
+            if shape != expected:
+                raise ValueError(
+                    f"All candidates of choice {self.choice!r} must give the "
+                    f"same output shape. Received: {first!r} gives {expected}, "
+                    f"{name!r} gives {shape}, from input shape {inputs_shape}"
+                )
+
+    def call(self, inputs, weights):
+        weights = ops.cast(weights, self.compute_dtype)
+        outputs = [layer(inputs) for layer in self.candidates.values()]
+        return keras.tree.map_structure(
+            lambda *ys: _weighted_sum(weights, ys), *outputs
+        )
+
+    def compute_output_spec(self, inputs, weights=None):
+        # Without this every symbolic call would trace all candidates again.
+        first = next(iter(self.candidates.values()))
+        return keras.tree.map_structure(
+            lambda x: keras.KerasTensor(x.shape, self.compute_dtype),
+            first.compute_output_spec(inputs),
+        )
+
+    def get_config(self):
+        config = super().get_config()
+        config["choice"] = self.choice
+        config["candidates"] = {
+            name: keras.saving.serialize_keras_object(layer)
+            for name, layer in self.candidates.items()
+        }
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        candidates = {
+            name: _deserialize(name, layer)
+            for name, layer in config["candidates"].items()
+        }
+        return cls(**{**config, "candidates": candidates})
+
+
+def check_candidates(choice, candidates):
+    """Return {candidate name: layer}, or refuse what cannot be that.
+
+    A candidate may be given as a function of no arguments that makes the layer.
+
+    Args:
+        choice: str, the name of the choice, for the message.
+        candidates: mapping of str to Keras layer or function.
+
+    Returns:
+        dict of str to Keras layer.
+
+    Raises:
+        TypeError: `candidates` is no mapping, or a candidate no layer.
+        ValueError: no candidates or bad names.
+    """
+    if not hasattr(candidates, "items"):
+        raise TypeError(
+            f"The candidates of choice {choice!r} must be a mapping {{name: "
+            f"layer}}. Received: {candidates!r}"
+        )
+    architecture_lib.check_choice(choice, candidates)
+    return {name: as_layer(choice, name, c) for name, c in candidates.items()}
+
+
+def as_layer(choice, name, candidate):
+    """Return the candidate's layer, making it where a function was given."""
+    is_layer = isinstance(candidate, keras.layers.Layer)
+    layer = candidate if is_layer or not callable(candidate) else candidate()
+    if not isinstance(layer, keras.layers.Layer):
+        raise TypeError(
+            f"Candidate {name!r} of choice {choice!r} must be a Keras layer or "
+            f"a function of no arguments that makes one. Received: {layer!r}"
+        )
+    return layer
+
+
+def _weighted_sum(weights, outputs):
+    # A candidate may carry a dtype policy of its own.
+    outputs = [ops.cast(y, weights.dtype) for y in outputs]
+    total = weights[0] * outputs[0]
+    for index in range(1, len(outputs)):
+        total = total + weights[index] * outputs[index]
+    return total
+
+
+def _symbolic(shapes, dtype):
+    if shapes and isinstance(shapes[0], (tuple, list)):
+        return [_symbolic(shape, dtype) for shape in shapes]
+    return keras.KerasTensor(shapes, dtype)
+
+
+def _shapes(outputs):
+    return keras.tree.map_structure(lambda x: tuple(x.shape), outputs)
+
+
+def _deserialize(name, config):
+    try:
+        return keras.saving.deserialize_keras_object(config)
+    except TypeError as error:
+        raise TypeError(
+            f"Cannot load candidate {name!r}. Is its class registered with "
+            f"keras.saving.register_keras_serializable? {error}"
+        ) from error

@@ -1,0 +1,57 @@
+"""Files that are either whole or not there."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import uuid
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a temporary path that becomes `path` when the block succeeds.
+
+    A process that dies inside the block leaves `path` as it was.
+
+    Args:
+        path: str or path, a file or directory to write; its parent is made.
+
+    Yields:
+        pathlib.Path beside `path`, not existing yet, with the same suffix.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = uuid.uuid4().hex[:8]
+    temporary = path.with_name(f".{path.stem}.{token}{path.suffix}")
+    try:
+        yield temporary
+        if path.is_dir():
+            _replace_directory(temporary, path, token)
+        else:
+            os.replace(temporary, path)
+    finally:
+        _remove(temporary)
+
+
+def existing(path) -> pathlib.Path:
+    """Return `path` as a Path, or raise FileNotFoundError that names it."""
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no file {str(path)!r} (looked in {path.absolute()})."
+        )
+    return path
+
+
+def _replace_directory(temporary, path, token):
+    old = path.with_name(f".{path.name}.{token}.old")
+    os.replace(path, old)
+    os.replace(temporary, path)
+    shutil.rmtree(old)
+
+
+def _remove(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif path.exists():
+        path.unlink()

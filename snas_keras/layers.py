@@ -1,0 +1,263 @@
+"""The few layers that Keras lacks; each can name its stock Keras equivalent.
+
+`to_stock()` returns a new, unbuilt stock layer of the same name. Its weights,
+once built, are those of the original in the same order.
+"""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+register = keras.saving.register_keras_serializable(package="snas_keras")
+
+
+@register
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization by TensorFlow's fused kernel.
+
+    In training it computes what `keras.layers.BatchNormalization` computes, in
+    one graph node in place of eight; with about a thousand such layers in a
+    supernet that halves the graph. The moving variance takes the batch's
+    unbiased variance, as the paper's code does; Keras' own takes the biased one
+    (a factor n / (n - 1), where n counts batch, height and width).
+
+    Outside training, and for inputs that the kernel does not know (other ranks,
+    another axis, masks), it is the parent class, to the last bit.
+
+    Args:
+        momentum: float, of the moving statistics, default 0.9 as in the paper's
+            code (its "momentum 0.1").
+        epsilon: float, added to the variance, default 1e-5 as in the paper's
+            code.
+        **kwargs: of `keras.layers.BatchNormalization`.
+    """
+
+    def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs):
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+
+    def call(self, inputs, training=None, mask=None):
+        is_image = len(inputs.shape) == 4 and self.axis in (3, -1)
+        if training and self.trainable and is_image and mask is None:
+            return self._fused(inputs)
+        return super().call(inputs, training=training, mask=mask)
+
+    def _fused(self, inputs):
+        channels = inputs.shape[-1]
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=ops.cast(inputs, self.compute_dtype),
+            scale=_value(self.gamma, self.scale, tf.ones, channels),
+            offset=_value(self.beta, self.center, tf.zeros, channels),
+            mean=_value(self.moving_mean),
+            variance=_value(self.moving_variance),
+            epsilon=self.epsilon,
+            exponential_avg_factor=1.0 - self.momentum,
+        )
+        self.moving_mean.assign(mean)
+        self.moving_variance.assign(variance)
+        return outputs
+
+    def to_stock(self):
+        return keras.layers.BatchNormalization.from_config(self.get_config())
+
+
+@register
+class Zero(keras.layers.Layer):
+    """The candidate `none`: zeros, subsampled like the edge's other candidates.
+
+        y = 0 * x[::strides, ::strides]
+
+    An edge that takes it is left out of the child network.
+
+    Args:
+        strides: int, spatial stride, default 1. Above 1 the input must have the
+            shape (batch, height, width, channels).
+
+    Raises:
+        ValueError: `strides` is not a positive int.
+    """
+
+    def __init__(self, strides=1, **kwargs):
+        super().__init__(**kwargs)
+        self.strides = positive_int("strides", strides)
+
+    def call(self, inputs):
+        if self.strides > 1:
+            inputs = inputs[:, :: self.strides, :: self.strides]
+        return ops.zeros_like(inputs)
+
+    def compute_output_shape(self, input_shape):
+        if self.strides == 1:
+            return tuple(input_shape)
+        return _subsampled(input_shape, self.strides)
+
+    def get_config(self):
+        return {**super().get_config(), "strides": self.strides}
+
+
+@register
+class FactorizedReduce(keras.layers.Layer):
+    """Halve height and width, keeping every second pixel of both phases.
+
+        y = batch_norm(concat(conv_1x1(r[::2, ::2]), conv_1x1(r[1::2, 1::2])))
+        r = relu(x)
+
+    Each convolution has half of the filters and no bias.
+
+    Args:
+        filters: int, output channels, even.
+        affine: bool, whether the batch norm learns scale and offset, default
+            True; the paper's supernet has False.
+
+    Raises:
+        ValueError: `filters` is not a positive even int, or height or width of
+            the input is odd.
+
+    Reference:
+        Liu, Simonyan, Yang, "DARTS: Differentiable Architecture Search", 2019,
+        https://arxiv.org/abs/1806.09055.
+    """
+
+    def __init__(self, filters, affine=True, **kwargs):
+        super().__init__(**kwargs)
+        if positive_int("filters", filters) % 2:
+            raise ValueError(
+                f"`filters` must be even. Received: filters={filters}"
+            )
+        self.filters = filters
+        self.affine = affine
+        self.even = self._half("even")
+        self.odd = self._half("odd")
+        self.norm = BatchNormalization(
+            center=affine, scale=affine, dtype=self.dtype_policy, name="norm"
+        )
+
+    def _half(self, name):
+        return keras.layers.Conv2D(
+            self.filters // 2,
+            1,
+            strides=2,
+            use_bias=False,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def build(self, input_shape):
+        if any(side is not None and side % 2 for side in input_shape[1:3]):
+            raise ValueError(
+                "FactorizedReduce halves height and width, which must be even. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        self.even.build(input_shape)
+        self.odd.build(input_shape)
+        self.norm.build((*input_shape[:-1], self.filters))
+
+    def call(self, inputs):
+        x = ops.relu(inputs)
+        halves = [self.even(x), self.odd(x[:, 1:, 1:])]
+        return self.norm(ops.concatenate(halves, axis=-1))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return (batch, _half_of(height), _half_of(width), self.filters)
+
+    def to_stock(self):
+        inputs = keras.Input((None, None, self.even.kernel.shape[-2]))
+        x = keras.layers.ReLU(dtype=self.dtype_policy)(inputs)
+        shifted = keras.layers.Cropping2D(((1, 0), (1, 0)))(x)
+        even = self.even.from_config(self.even.get_config())(x)
+        odd = self.odd.from_config(self.odd.get_config())(shifted)
+        x = keras.layers.Concatenate(dtype=self.dtype_policy)([even, odd])
+        return keras.Model(inputs, self.norm.to_stock()(x), name=self.name)
+
+    def get_config(self):
+        config = {"filters": self.filters, "affine": self.affine}
+        return {**super().get_config(), **config}
+
+
+@register
+class SymmetricPooling2D(keras.layers.Layer):
+    """Pool with the same padding on both sides, which "same" lacks at stride 2.
+
+    Windows are centred on the pixels 0, strides, 2 strides, ... The padding
+    never wins a maximum and is not counted in an average.
+
+    Args:
+        kind: str, "max" or "avg".
+        size: int, odd window side.
+        strides: int, default 1.
+
+    Raises:
+        ValueError: `kind` is unknown, or `size` is not a positive odd int, or
+            `strides` not a positive int.
+    """
+
+    def __init__(self, kind, size, strides=1, **kwargs):
+        super().__init__(**kwargs)
+        if kind not in ("max", "avg"):
+            raise ValueError(
+                f"`kind` must be 'max' or 'avg'. Received: kind={kind!r}"
+            )
+        if positive_int("size", size) % 2 == 0:
+            raise ValueError(f"`size` must be odd. Received: size={size}")
+        self.kind = kind
+        self.size = size
+        self.strides = positive_int("strides", strides)
+
+    def call(self, inputs):
+        if self.kind == "max":
+            return self._max(inputs)
+        y = ops.average_pool(inputs, self.size, 1, padding="same")
+        return y[:, :: self.strides, :: self.strides]
+
+    def _max(self, inputs):
+        side = [self.size // 2] * 2
+        padding = [[0, 0], side, side, [0, 0]] if self.strides > 1 else "SAME"
+        return tf.nn.max_pool2d(inputs, self.size, self.strides, padding)
+
+    def compute_output_shape(self, input_shape):
+        return _subsampled(input_shape, self.strides)
+
+    def to_stock(self):
+        pools = {
+            "max": keras.layers.MaxPooling2D,
+            "avg": keras.layers.AveragePooling2D,
+        }
+        pool = pools[self.kind](self.size, 1, padding="same")
+        if self.strides == 1:
+            return pool
+        return keras.Sequential([pool, subsampling(self.strides)])
+
+    def get_config(self):
+        config = {"kind": self.kind, "size": self.size, "strides": self.strides}
+        return {**super().get_config(), **config}
+
+
+def subsampling(strides):
+    """Make the stock layer for x[:, ::strides, ::strides]."""
+    return keras.layers.MaxPooling2D(1, strides)
+
+
+def positive_int(name, value):
+    """Return `value`, or raise ValueError if it is not a positive int."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"`{name}` must be a positive int. Received: {name}={value!r}"
+        )
+    return value
+
+
+def _value(variable, exists=True, default=None, size=None):
+    """Read a float32 variable, whatever the policy, or make its constant."""
+    if not exists:
+        return default([size])
+    return tf.cast(tf.convert_to_tensor(variable), "float32")
+
+
+def _subsampled(shape, strides):
+    batch, *sides, channels = shape
+    sides = [None if side is None else -(-side // strides) for side in sides]
+    return (batch, *sides, channels)
+
+
+def _half_of(side):
+    return None if side is None else side // 2

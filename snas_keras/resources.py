@@ -1,0 +1,328 @@
+"""Resource penalties: what the logits pay for dear candidates."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from snas_keras import costs, edges
+
+FORMS = ("linear", "log")
+ESTIMATORS = ("expected", "sample", "score_function")
+
+
+@keras.saving.register_keras_serializable(package="snas_keras")
+class Resource:
+    """A penalty on a cost of the child network.
+
+    With c[e, k] the cost of candidate k on edge e and w the weights of the
+    choices:
+
+        linear:  weight * sum_e sum_k w_k c[e, k] / (cost of the dearest child)
+        log:     weight * sum_choice mean_(e of choice) log(sum_k w_k c[e, k])
+
+    The linear form lies between 0 and `weight`, whatever the unit of the cost.
+    The log form is the paper's code's: its three costs are three resources, a
+    third of the weight each; an edge whose cost is below one counts as one.
+
+    What w is, the estimator says: "expected" takes the probabilities, which is
+    exact and has no noise; "sample" the draw of the step, with the gradient
+    through it; "score_function" the draw held constant, times the score of its
+    density, for costs that no gradient should flow through.
+
+    Args:
+        cost: str or function (layer, input_shape) -> float, one of
+            `snas_keras.COSTS`.
+        weight: float, not negative, in units of the task loss (nats for a
+            cross-entropy).
+        form: str, "linear" or "log", default "linear".
+        estimator: str, "expected", "sample" or "score_function", default
+            "expected".
+        name: str, in the logs, default the cost's name.
+
+    Raises:
+        ValueError: an argument is not among the allowed ones.
+
+    Example:
+
+    >>> Resource("flops", weight=0.5)
+    Resource('flops', weight=0.5, form='linear', estimator='expected')
+    """
+
+    def __init__(
+        self, cost, weight, form="linear", estimator="expected", name=None
+    ):
+        self.cost = costs.get(cost)
+        self.weight = _check_weight(weight)
+        self.form = _one_of("form", form, FORMS)
+        self.estimator = _one_of("estimator", estimator, ESTIMATORS)
+        self.name = name or _cost_name(cost)
+
+    def get_config(self):
+        return {
+            "cost": _serialize_cost(self.cost),
+            "weight": self.weight,
+            "form": self.form,
+            "estimator": self.estimator,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        cost = config["cost"]
+        if isinstance(cost, dict):
+            cost = keras.saving.deserialize_keras_object(cost)
+        return cls(**{**config, "cost": cost})
+
+    def __repr__(self):
+        return (
+            f"Resource({self.name!r}, weight={self.weight}, "
+            f"form={self.form!r}, estimator={self.estimator!r})"
+        )
+
+
+class ResourceLoss:
+    """A Resource bound to the edges of one supernet.
+
+    Args:
+        resource: Resource.
+        network: functional Keras model with `MixedEdge` layers.
+
+    Raises:
+        TypeError: the cost does not know a candidate's type.
+        ValueError: no candidate costs anything.
+    """
+
+    def __init__(self, resource, network):
+        self.resource = resource
+        self.table = cost_table(network, resource.cost)
+        self.dearest = sum(t.sum(0).max() for t in self.table.values())
+        if self.dearest <= 0:
+            raise ValueError(
+                f"No candidate of the supernet has a cost {resource.name!r} "
+                "above zero."
+            )
+
+    def expected_cost(self, probabilities):
+        """Return the expected cost of a child's edges, in the cost's unit.
+
+            sum_e sum_k p_k c[e, k]
+
+        Args:
+            probabilities: {choice name: tensor, shape (candidates,)}.
+
+        Returns:
+            float32 scalar tensor.
+        """
+        return self._linear(probabilities) * self.dearest
+
+    def __call__(self, architecture, z, step):
+        """Return the penalty of one training step.
+
+        Args:
+            architecture: Architecture.
+            z: {choice name: tensor}, the draw of the step.
+            step: int scalar tensor.
+
+        Returns:
+            float32 scalar tensor.
+        """
+        resource = self.resource
+        if resource.estimator == "score_function":
+            return resource.weight * self._score_function(architecture, z, step)
+        expected = resource.estimator == "expected"
+        weights = architecture.probabilities() if expected else z
+        return resource.weight * sum(self._by_choice(weights).values())
+
+    def _score_function(self, architecture, z, step):
+        """Value: the draw's penalty. Gradient: that penalty times the score."""
+        total = 0.0
+        density = architecture.log_density(step)
+        for name, penalty in self._by_choice(z).items():
+            penalty = ops.stop_gradient(penalty)
+            score = density[name] - ops.stop_gradient(density[name])
+            total = total + penalty * (1.0 + score)
+        return total
+
+    def _by_choice(self, weights):
+        if self.resource.form == "log":
+            return {n: self._log(n, weights[n]) for n in self.table}
+        return {n: self._share(n, weights[n]) for n in self.table}
+
+    def _linear(self, weights):
+        return sum(self._share(n, weights[n]) for n in self.table)
+
+    def _share(self, name, weights):
+        share = self.table[name].sum(0) / self.dearest
+        return ops.sum(weights * tf.constant(share, "float32"))
+
+    def _log(self, name, weights):
+        edge_costs = tf.linalg.matvec(
+            tf.constant(self.table[name], "float32"), weights
+        )
+        return ops.mean(ops.log(ops.maximum(edge_costs, 1.0)))
+
+
+def cost_table(network, cost):
+    """Read the cost of every candidate on every edge.
+
+    Args:
+        network: functional Keras model with `MixedEdge` layers.
+        cost: str or function (layer, input_shape) -> float.
+
+    Returns:
+        {choice name: float64 array, shape (edges of the choice, candidates)}.
+
+    Raises:
+        TypeError: the cost does not know a candidate's type.
+    """
+    rows = {}
+    for edge in mixed_edges(network):
+        rows.setdefault(edge.choice, []).append(edge_costs(edge, cost))
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+def edge_costs(edge, cost):
+    """Read the cost of every candidate of one built edge.
+
+    Args:
+        edge: MixedEdge, built.
+        cost: str or function (layer, input_shape) -> float.
+
+    Returns:
+        list of float, one for each candidate.
+
+    Raises:
+        ValueError: a cost is negative or not finite.
+    """
+    function = costs.get(cost)
+    values = [
+        float(function(layer, edge.candidate_input_shape))
+        for layer in edge.candidates.values()
+    ]
+    for name, value in zip(edge.candidates, values, strict=True):
+        if not 0 <= value < float("inf"):
+            raise ValueError(
+                "A cost must be finite and not negative. Received: "
+                f"{value} for candidate {name!r} of choice {edge.choice!r}"
+            )
+    return values
+
+
+def child_cost(supernet, genotype, cost):
+    """Give the cost of a child network, its fixed part included.
+
+    Args:
+        supernet: SuperNet.
+        genotype: Genotype or mapping {choice name: candidate name}.
+        cost: str or function (layer, input_shape) -> float.
+
+    Returns:
+        float, in the cost's unit, for one example.
+
+    Raises:
+        ValueError: the genotype does not fit the supernet.
+        TypeError: the cost does not know a layer's type.
+    """
+    weights = supernet.architecture.one_hot(genotype)
+    table = cost_table(supernet.network, cost)
+    chosen = sum(
+        float(np.dot(table[name].sum(0), np.asarray(weights[name])))
+        for name in table
+    )
+    return chosen + fixed_cost(supernet.network, cost)
+
+
+def fixed_cost(network, cost):
+    """Give the cost of all layers of a network that are no mixed edge."""
+    function = costs.get(cost)
+    return sum(
+        function(layer, shape)
+        for layer, shape in costs.model_calls(network)
+        if not isinstance(layer, edges.MixedEdge)
+    )
+
+
+def dearest_genotype(supernet, cost):
+    """Return the genotype of the child with the highest cost.
+
+    Args:
+        supernet: SuperNet.
+        cost: str or function (layer, input_shape) -> float.
+
+    Returns:
+        {choice name: candidate name}.
+    """
+    table = cost_table(supernet.network, cost)
+    return {
+        name: candidates[int(table[name].sum(0).argmax())]
+        for name, candidates in supernet.architecture.choices.items()
+    }
+
+
+def mixed_edges(network):
+    """List the `MixedEdge` layers of a functional model, in program order."""
+    return [x for x in network.layers if isinstance(x, edges.MixedEdge)]
+
+
+def check_resources(resource, architecture):
+    """Return a list of Resource, or refuse what cannot be that.
+
+    Args:
+        resource: None, Resource or sequence of Resource.
+        architecture: Architecture they are for.
+
+    Returns:
+        list of Resource.
+
+    Raises:
+        TypeError: an entry is not a Resource.
+        ValueError: two have one name, or a score function has no density.
+    """
+    if resource is None:
+        return []
+    found = resource if isinstance(resource, (list, tuple)) else [resource]
+    for entry in found:
+        if not isinstance(entry, Resource):
+            raise TypeError(
+                "`resource` must be a Resource or a list of them. Received: "
+                f"{entry!r}"
+            )
+        if entry.estimator == "score_function":
+            architecture.score_function()
+    names = [entry.name for entry in found]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            "Every resource needs a name of its own; give `name=`. Received: "
+            f"{names}"
+        )
+    return list(found)
+
+
+def _check_weight(weight):
+    if not 0 <= float(weight) < float("inf"):
+        raise ValueError(
+            "`weight` must be finite and not negative. Received: "
+            f"weight={weight}"
+        )
+    return float(weight)
+
+
+def _one_of(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(
+            f"`{name}` must be one of {list(allowed)}. Received: "
+            f"{name}={value!r}"
+        )
+    return value
+
+
+def _cost_name(cost):
+    return cost if isinstance(cost, str) else cost.__name__
+
+
+def _serialize_cost(cost):
+    for name, function in costs.COSTS.items():
+        if function is cost:
+            return name
+    return keras.saving.serialize_keras_object(cost)

@@ -1,0 +1,210 @@
+"""Search spaces: programs that leave some of their layers to a choice."""
+
+import functools
+import inspect
+import math
+
+import keras
+import numpy as np
+
+from snas_keras import architecture as architecture_lib
+from snas_keras import edges
+from snas_keras import genotype as genotype_lib
+
+
+def search_space(function):
+    """Turn a function f(choose, **options) into a maker of search spaces.
+
+    The function builds a Keras functional network and returns (inputs,
+    outputs). Wherever a layer is to be searched it calls
+    `choose(name, {candidate name: layer})` and uses the result as a layer. The
+    same name again is the same decision. Which names there are must not depend
+    on what is chosen.
+
+    Args:
+        function: callable (choose, **options) -> (inputs, outputs); every
+            option needs a default.
+
+    Returns:
+        Callable (**options) -> SearchSpace.
+
+    Raises:
+        TypeError: the first parameter is not named `choose`.
+
+    Example:
+
+    >>> @search_space
+    ... def tiny(choose, units=4):
+    ...     x = inputs = keras.Input((8,))
+    ...     for block in ("block_0", "block_1"):
+    ...         x = choose(block, {"dense": keras.layers.Dense(8),
+    ...                            "skip": keras.layers.Identity()})(x)
+    ...     return inputs, keras.layers.Dense(units)(x)
+    >>> tiny(units=2).choices()
+    {'block_0': ('dense', 'skip'), 'block_1': ('dense', 'skip')}
+    >>> tiny().size()
+    4
+    """
+    parameters = list(inspect.signature(function).parameters)
+    if not parameters or parameters[0] != "choose":
+        raise TypeError(
+            "A search space is a function whose first parameter is `choose`. "
+            f"Received: {function!r} with parameters {parameters}"
+        )
+
+    @functools.wraps(function)
+    def make(**options):
+        return SearchSpace(function, **options)
+
+    make.__signature__ = _without_choose(function)
+    return make
+
+
+class SearchSpace:
+    """A search space with its options: a set of child networks.
+
+    Args:
+        function: callable (choose, **options) -> (inputs, outputs).
+        **options: given to the function.
+
+    Call arguments:
+        choose: callable (name, candidates) -> callable on tensors.
+
+    Returns:
+        (inputs, outputs), Keras tensors or structures of them.
+
+    Raises:
+        TypeError: an option is not one of the function's.
+    """
+
+    def __init__(self, function, **options):
+        signature = _without_choose(function)
+        try:
+            signature.bind(**options)
+        except TypeError as error:
+            raise TypeError(
+                f"Search space {function.__name__!r}: {error}. Its options are "
+                f"{list(signature.parameters)}"
+            ) from error
+        self.function = function
+        self.options = options
+        self.name = function.__name__
+
+    def __call__(self, choose):
+        inputs, outputs = self.function(
+            _consistent(choose), **self.options
+        )
+        return inputs, outputs
+
+    def with_options(self, **options):
+        """Return the same space with some options changed."""
+        return SearchSpace(self.function, **{**self.options, **options})
+
+    def choices(self):
+        """Return {choice name: tuple of candidate names}, in program order."""
+        return dict(self._choices)
+
+    @functools.cached_property
+    def _choices(self):
+        found = {}
+
+        def choose(name, candidates):
+            found[name] = tuple(candidates)
+            first = next(iter(candidates))
+            return edges.as_layer(name, first, candidates[first])
+
+        self(choose)
+        return architecture_lib.check_choices(found)
+
+    def size(self):
+        """Return the number of child networks, prod_choice K_choice."""
+        return math.prod(len(c) for c in self._choices.values())
+
+    def random_genotype(self, seed):
+        """Draw a child network uniformly.
+
+        Args:
+            seed: int.
+
+        Returns:
+            Genotype.
+        """
+        generator = np.random.default_rng(seed)
+        return genotype_lib.Genotype(
+            {
+                name: candidates[generator.integers(len(candidates))]
+                for name, candidates in self._choices.items()
+            }
+        )
+
+    def __repr__(self):
+        options = "".join(f", {k}={v!r}" for k, v in self.options.items())
+        return f"SearchSpace({self.name}{options})"
+
+
+def check_space(space):
+    """Return `space`, or raise TypeError if it is not a SearchSpace."""
+    if not isinstance(space, SearchSpace):
+        raise TypeError(
+            "Expected a SearchSpace; make one by calling the function that "
+            f"@search_space decorates. Received: {space!r}"
+        )
+    return space
+
+
+def unique_names():
+    """Return a function that appends _1, _2, ... to a name seen before."""
+    seen = {}
+
+    def unique(name):
+        seen[name] = seen.get(name, -1) + 1
+        return f"{name}_{seen[name]}" if seen[name] else name
+
+    return unique
+
+
+def _consistent(choose):
+    """Refuse the same choice name with other candidates."""
+    seen = {}
+
+    def checked(name, candidates):
+        if not hasattr(candidates, "items"):
+            edges.check_candidates(name, candidates)
+        names = architecture_lib.check_choice(name, candidates)
+        if seen.setdefault(name, names) != names:
+            raise ValueError(
+                f"Choice {name!r} is used with two lists of candidates. "
+                f"Received: {list(seen[name])} and {list(names)}"
+            )
+        return choose(name, candidates)
+
+    return checked
+
+
+def _without_choose(function):
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())[1:]
+    return signature.replace(parameters=parameters)
+
+
+def as_functional(space, choose):
+    """Run a search space's program and return what it built.
+
+    Args:
+        space: SearchSpace.
+        choose: callable (name, candidates) -> callable on tensors.
+
+    Returns:
+        (inputs, outputs), Keras tensors or structures of them.
+
+    Raises:
+        TypeError: the program did not return (inputs, outputs).
+    """
+    inputs, outputs = space(choose)
+    for tensor in keras.tree.flatten((inputs, outputs)):
+        if not isinstance(tensor, keras.KerasTensor):
+            raise TypeError(
+                f"Search space {space.name!r} must return (inputs, outputs), "
+                f"both Keras tensors. Received: {tensor!r}"
+            )
+    return inputs, outputs

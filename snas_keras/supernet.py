@@ -1,0 +1,363 @@
+"""The supernet: all children of a search space trained at once."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from snas_keras import architecture as architecture_lib
+from snas_keras import edges, resources, search_log, spaces
+from snas_keras import genotype as genotype_lib
+
+
+def build_supernet(space, estimator="relaxed", temperature=1.0, seed=0):
+    """Build the supernet of a search space.
+
+    Args:
+        space: SearchSpace.
+        estimator: str or function, one of `snas_keras.ESTIMATORS`, default
+            "relaxed", which is SNAS.
+        temperature: float above zero, default 1.0 as in the paper.
+        seed: int, of the architecture's draws, default 0. The initial weights
+            follow `keras.utils.set_random_seed`.
+
+    Returns:
+        SuperNet, not compiled.
+
+    Raises:
+        TypeError: `space` is not a SearchSpace, or a candidate not a layer.
+        ValueError: the space has no choice, or candidates that do not fit.
+
+    Example:
+
+    >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4)
+    >>> supernet = build_supernet(space)
+    >>> supernet(np.zeros((2, 8, 8, 1))).shape
+    TensorShape([2, 10])
+    """
+    choices = spaces.check_space(space).choices()
+    architecture = architecture_lib.Architecture(
+        choices, estimator, temperature, seed
+    )
+    weights = {
+        name: keras.Input(
+            batch_shape=(len(candidates),), dtype="float32", name=f"z_{name}"
+        )
+        for name, candidates in choices.items()
+    }
+    unique = spaces.unique_names()
+
+    def choose(name, candidates):
+        layers = edges.check_candidates(name, candidates)
+        edge = edges.MixedEdge(layers, choice=name, name=unique(name))
+        return lambda inputs: edge(inputs, weights[name])
+
+    inputs, outputs = spaces.as_functional(space, choose)
+    network = keras.Model([inputs, weights], outputs, name=space.name)
+    return SuperNet(network, architecture)
+
+
+@keras.saving.register_keras_serializable(package="snas_keras")
+class SuperNet(keras.Model):
+    """All children of a search space, and the distribution over them.
+
+    Training draws the weights of all edges once a step, and moves the weights
+    of the layers and the logits of the architecture in one backward pass:
+
+        z = architecture.sample(step)
+        loss = task loss(network(x, z), y) + resource loss
+
+    Outside training the supernet answers as its mode, the child that `derive`
+    names.
+
+    Args:
+        network: functional Keras model, [inputs, {choice: weights}] -> outputs.
+        architecture: Architecture of the same choices.
+        **kwargs: of `keras.Model`.
+
+    Reference:
+        Xie, Zheng, Liu, Lin, "SNAS: Stochastic Neural Architecture Search",
+        2019, https://arxiv.org/abs/1812.09926.
+    """
+
+    def __init__(self, network, architecture, **kwargs):
+        super().__init__(**kwargs)
+        if architecture.name != architecture_lib.NAME:
+            raise ValueError(
+                "The architecture of a SuperNet must keep its name "
+                f"{architecture_lib.NAME!r}, by which its optimizer is found. "
+                f"Received: name={architecture.name!r}"
+            )
+        self.network = network
+        self.architecture = architecture
+        self.search_log = search_log.SearchLog([])
+        # The number of training steps so far, whatever the optimizer skipped.
+        self.step = self._counter("step", "int64")
+        self.given = {
+            name: self._given(name, len(candidates))
+            for name, candidates in architecture.choices.items()
+        }
+        self.is_given = self._counter("is_given", "float32")
+        self.output_names = network.output_names
+        self.built = True
+
+    def _counter(self, name, dtype):
+        return self.add_weight(
+            shape=(),
+            initializer="zeros",
+            dtype=dtype,
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    def _given(self, name, size):
+        return self.add_weight(
+            shape=(size,),
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name=f"given_{name}",
+        )
+
+    def call(self, inputs, training=False):
+        return self.network([inputs, self._weights()], training=training)
+
+    def _weights(self):
+        """The mode, or what `evaluate` was given."""
+        mode = self.architecture.mode()
+        return {
+            name: ops.where(self.is_given > 0, given, mode[name])
+            for name, given in self.given.items()
+        }
+
+    def compile(
+        self,
+        optimizer="sgd",
+        architecture_optimizer=None,
+        loss=None,
+        *,
+        resource=None,
+        **kwargs,
+    ):
+        """Configure the search.
+
+        Args:
+            optimizer: Keras optimizer or its name, for the layers' weights,
+                default "sgd" as in the paper. A `MultiOptimizer` is taken for
+                both.
+            architecture_optimizer: Keras optimizer or its name, for the
+                logits. Default Adam(3e-4, beta_1=0.5), as in the paper's code.
+            loss: as in `keras.Model.compile`.
+            resource: Resource, or list of them, default none.
+            **kwargs: of `keras.Model.compile`, e.g. `metrics`, `jit_compile`,
+                `steps_per_execution`.
+
+        Raises:
+            TypeError: `resource` is not made of Resource.
+            ValueError: two resources have one name, a score function has no
+                density, or an option that Keras cannot do under a distribution
+                strategy.
+        """
+        optimizer = _joint_optimizer(optimizer, architecture_optimizer)
+        self._refuse_under_strategy(optimizer, kwargs)
+        resources_ = resources.check_resources(resource, self.architecture)
+        losses = [resources.ResourceLoss(r, self.network) for r in resources_]
+        with self.distribute_strategy.scope():
+            super().compile(optimizer=optimizer, loss=loss, **kwargs)
+            self.search_log = search_log.SearchLog(losses)
+            # Now, so that a file's optimizer state finds its variables.
+            if not self.optimizer.built:
+                self.optimizer.build(self.trainable_variables)
+
+    def _refuse_under_strategy(self, optimizer, options):
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return
+        refused = {
+            "steps_per_execution above 1": options.get("steps_per_execution", 1)
+            > 1,
+            "jit_compile=True": options.get("jit_compile") is True,
+            "gradient_accumulation_steps": any(
+                o.gradient_accumulation_steps for o in optimizer.optimizers
+            ),
+        }
+        for option, is_asked in refused.items():
+            if is_asked:
+                raise ValueError(
+                    f"Keras does not support {option} under a distribution "
+                    "strategy with several replicas. Received: "
+                    f"{self.distribute_strategy.num_replicas_in_sync} replicas"
+                )
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config:
+            config["resource"] = [
+                keras.saving.serialize_keras_object(loss.resource)
+                for loss in self.search_log.resource_losses
+            ]
+        return config
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def train_step(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        with tf.GradientTape() as tape:
+            z = self.architecture.sample(self.step)
+            y_pred = self.network([x, z], training=True)
+            task_loss = self.compute_loss(x, y, y_pred, sample_weight)
+            resource_loss = self.resource_loss(z)
+            # Gradients are summed over replicas; the draw is the same on all.
+            loss = task_loss + ops.cast(
+                resource_loss / replicas, task_loss.dtype
+            )
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        gradients = tape.gradient(scaled, variables)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.step.assign_add(1)
+        task_loss = task_loss * replicas
+        self._loss_metric().update_state(
+            task_loss + ops.cast(resource_loss, task_loss.dtype),
+            sample_weight=_batch_size(x),
+        )
+        self.search_log.update(
+            self.architecture, task_loss, resource_loss, _batch_size(x)
+        )
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def resource_loss(self, z):
+        """Return the weighted sum of all resource penalties.
+
+        Args:
+            z: {choice name: tensor}, the draw of this step.
+
+        Returns:
+            float32 scalar tensor.
+        """
+        penalties = [
+            loss(self.architecture, z, self.step)
+            for loss in self.search_log.resource_losses
+        ]
+        return sum(penalties) if penalties else ops.zeros(())
+
+    def _loss_metric(self):
+        return next(m for m in self.metrics if m.name == "loss")
+
+    @property
+    def metrics(self):
+        return super().metrics + self.search_log.metrics
+
+    def test_step(self, data):
+        logs = super().test_step(data)
+        training_only = {m.name for m in self.search_log.metrics}
+        return {k: v for k, v in logs.items() if k not in training_only}
+
+    def evaluate(self, *args, weights=None, callbacks=None, **kwargs):
+        """Evaluate the mode, or the network under given weights.
+
+        Args:
+            *args: of `keras.Model.evaluate`.
+            weights: None for the mode; "sample" for a fresh draw for each
+                batch, the paper's search validation; a Genotype; or a mapping
+                {choice name: weights, shape (candidates,)}.
+            callbacks: of `keras.Model.evaluate`.
+            **kwargs: of `keras.Model.evaluate`.
+
+        Returns:
+            What `keras.Model.evaluate` returns.
+
+        Raises:
+            ValueError: the weights or the genotype do not fit.
+        """
+        if weights is None:
+            return super().evaluate(*args, callbacks=callbacks, **kwargs)
+        if weights == "sample":
+            callbacks = [*(callbacks or []), _DrawForEachBatch()]
+        else:
+            self.give(weights)
+        self.is_given.assign(1.0)
+        try:
+            return super().evaluate(*args, callbacks=callbacks, **kwargs)
+        finally:
+            self.is_given.assign(0.0)
+
+    def give(self, weights):
+        """Store the weights that `evaluate` shall use.
+
+        Args:
+            weights: Genotype or mapping {choice name: weights}.
+
+        Raises:
+            ValueError: the weights do not fit.
+        """
+        if isinstance(weights, genotype_lib.Genotype):
+            weights = self.architecture.one_hot(weights)
+        architecture_lib.check_weights(weights, self.architecture.choices)
+        for name, variable in self.given.items():
+            variable.assign(weights[name])
+
+    def derive(self):
+        """Return the Genotype of the most probable child.
+
+        Ties go to the first candidate.
+
+        Example:
+
+        >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4)
+        >>> build_supernet(space).derive()["block_0"]
+        'conv_3x3'
+        """
+        return self.architecture.derive()
+
+    def get_config(self):
+        return {
+            "network": keras.saving.serialize_keras_object(self.network),
+            "architecture": keras.saving.serialize_keras_object(
+                self.architecture
+            ),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {
+            key: keras.saving.deserialize_keras_object(config[key])
+            for key in ("network", "architecture")
+        }
+        return cls(**{**config, **parts})
+
+
+class _DrawForEachBatch(keras.callbacks.Callback):
+    def on_test_batch_begin(self, batch, logs=None):
+        # Negative steps: no draw of the training.
+        self.model.give(self.model.architecture.sample(-1 - batch))
+
+
+def _joint_optimizer(optimizer, architecture_optimizer):
+    """Route the logits to their own optimizer by their variables' path."""
+    optimizer = keras.optimizers.get(optimizer)
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        if architecture_optimizer is not None:
+            raise ValueError(
+                "`architecture_optimizer` must be None where `optimizer` is a "
+                f"MultiOptimizer. Received: {architecture_optimizer!r}"
+            )
+        return optimizer
+    if architecture_optimizer is None:
+        architecture_optimizer = keras.optimizers.Adam(3e-4, beta_1=0.5)
+    architecture_optimizer = keras.optimizers.get(architecture_optimizer)
+    pattern = rf"(.*/)?{architecture_lib.NAME}/.*"
+    return keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(
+            optimizer, {pattern: architecture_optimizer}
+        )
+    )
+
+
+def _batch_size(x):
+    return tf.shape(keras.tree.flatten(x)[0])[0]
