@@ -161,7 +161,7 @@ class Architecture(keras.layers.Layer):
     def probabilities(self):
         """Return {choice name: softmax(logits)}, shape (candidates,) each."""
         return {
-            name: ops.softmax(ops.convert_to_tensor(logits))
+            name: tf.nn.softmax(tf.convert_to_tensor(logits))
             for name, logits in self.logits.items()
         }
 

@@ -36,7 +36,7 @@ class MixedEdge(keras.layers.Layer):
 
     >>> edge = MixedEdge({"double": keras.layers.Rescaling(2.0),
     ...                   "skip": keras.layers.Identity()})
-    >>> edge(np.ones((1, 1)), [0.25, 0.75]).numpy().tolist()
+    >>> edge(np.ones((1, 1)), np.array([0.25, 0.75])).numpy().tolist()
     [[1.25]]
     """
 

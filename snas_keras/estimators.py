@@ -81,7 +81,8 @@ def softmax(logits, temperature, seed):
         https://arxiv.org/abs/1806.09055.
     """
     del seed
-    return ops.softmax(ops.convert_to_tensor(logits) / temperature, axis=-1)
+    # keras.ops.softmax warns of a choice with one candidate.
+    return tf.nn.softmax(tf.convert_to_tensor(logits) / temperature)
 
 
 def relaxed_log_density(logits, temperature, seed):

@@ -1,0 +1,104 @@
+"""Shared fixtures: one tiny search space and its supernet."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+import snas_keras
+
+
+@snas_keras.search_space
+def tiny(choose, filters=4):
+    """Four choices of three candidates: 81 children on 4 x 4 images."""
+    x = inputs = keras.Input((4, 4, 2), name="image")
+    x = keras.layers.Conv2D(filters, 1, name="stem")(x)
+    for block in range(2):
+        terms = [
+            choose(f"{side}_{block}", tiny_candidates(filters))(x)
+            for side in ("left", "right")
+        ]
+        x = keras.layers.Add()(terms)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return inputs, keras.layers.Dense(3, name="classes")(x)
+
+
+def tiny_candidates(filters):
+    return {
+        "none": snas_keras.OPERATIONS["none"](filters),
+        "conv": snas_keras.OPERATIONS["nor_conv_3x3"](filters),
+        "skip": keras.layers.Identity(),
+    }
+
+
+@snas_keras.search_space
+def dense(choose, units=4):
+    """Two dense blocks without batch norm or dropout, for exact comparisons."""
+    x = inputs = keras.Input((6,), name="features")
+    for block in ("block_0", "block_1"):
+        x = choose(
+            block,
+            {
+                "relu": keras.layers.Dense(units, activation="relu"),
+                "tanh": keras.layers.Dense(units, activation="tanh"),
+                "linear": keras.layers.Dense(units),
+            },
+        )(x)
+    return inputs, keras.layers.Dense(3)(x)
+
+
+@pytest.fixture
+def tiny_space():
+    return tiny()
+
+
+@pytest.fixture
+def dense_space():
+    return dense()
+
+
+@pytest.fixture
+def images():
+    """32 images of three classes that differ in brightness."""
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 3, 32)
+    x = generator.normal(size=(32, 4, 4, 2)) + y[:, None, None, None]
+    return x.astype("float32"), y
+
+
+@pytest.fixture
+def features():
+    """64 examples of three linearly separable classes."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(64, 6)).astype("float32")
+    return x, (x @ generator.normal(size=(6, 3))).argmax(1)
+
+
+@pytest.fixture(autouse=True)
+def _clean_keras():
+    """Every test starts from the same seed and the float32 policy."""
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def compiled(space, seed=0, estimator="relaxed", **options):
+    """Return a compiled supernet with reproducible initial weights."""
+    keras.utils.set_random_seed(1)
+    supernet = snas_keras.build_supernet(space, estimator, seed=seed)
+    options = {
+        "optimizer": keras.optimizers.SGD(0.05, momentum=0.9),
+        "architecture_optimizer": keras.optimizers.Adam(0.05),
+        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        **options,
+    }
+    supernet.compile(**options)
+    return supernet
+
+
+@pytest.fixture(name="compiled")
+def compiled_fixture():
+    return compiled
