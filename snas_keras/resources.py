@@ -135,13 +135,18 @@ class ResourceLoss:
         return resource.weight * sum(self._by_choice(weights).values())
 
     def _score_function(self, architecture, z, step):
-        """Value: the draw's penalty. Gradient: that penalty times the score."""
+        """Value: the draw's penalty. Gradient: its excess times the score.
+
+        The excess over the penalty of the probabilities has less variance than
+        the penalty and, as the score's mean is zero, the same mean gradient.
+        """
         total = 0.0
         density = architecture.log_density(step)
+        baseline = self._by_choice(architecture.probabilities())
         for name, penalty in self._by_choice(z).items():
-            penalty = ops.stop_gradient(penalty)
+            excess = ops.stop_gradient(penalty - baseline[name])
             score = density[name] - ops.stop_gradient(density[name])
-            total = total + penalty * (1.0 + score)
+            total = total + ops.stop_gradient(penalty) + excess * score
         return total
 
     def _by_choice(self, weights):

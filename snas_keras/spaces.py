@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import random
 
 import keras
 import numpy as np
@@ -113,7 +114,13 @@ class SearchSpace:
             first = next(iter(candidates))
             return edges.as_layer(name, first, candidates[first])
 
-        self(choose)
+        # Keras seeds initializers with Python's generator; to look at a space
+        # must not change the weights that are made afterwards.
+        state = random.getstate()
+        try:
+            self(choose)
+        finally:
+            random.setstate(state)
         return architecture_lib.check_choices(found)
 
     def size(self):
