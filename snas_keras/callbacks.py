@@ -143,6 +143,7 @@ class SearchCheckpoint(keras.callbacks.Callback):
         self.state = {"epoch": 0, "batch": 0, "epochs": [], "history": {}}
         self.first_batch = 0
         self.metric_values = None
+        self.end_of_epoch = None
 
     def on_train_begin(self, logs=None):
         if not self.model.optimizer.built:
@@ -164,8 +165,13 @@ class SearchCheckpoint(keras.callbacks.Callback):
             self.state["batch"] // self.every
         ):
             self._save()
+        if self.first_batch and (
+            self.state["batch"] == self.batches.batches_per_epoch
+        ):
+            self.end_of_epoch = self._values()
 
     def on_epoch_end(self, epoch, logs=None):
+        self._undo_the_empty_step()
         for name, value in (logs or {}).items():
             self.state["history"].setdefault(name, []).append(float(value))
         self.state["epochs"].append(epoch)
@@ -177,8 +183,10 @@ class SearchCheckpoint(keras.callbacks.Callback):
         self.model._initial_epoch = None
 
     def _save(self):
-        arrays = {k: np.array(v) for k, v in self._variables().items()}
-        arrays["state"] = np.array(json.dumps(self.state))
+        arrays = {
+            **self._values(),
+            "state": np.array(json.dumps(self.state)),
+        }
         with files.replacing(self.path) as temporary:
             with open(temporary, "wb") as file:
                 np.savez(file, **arrays)
@@ -192,7 +200,7 @@ class SearchCheckpoint(keras.callbacks.Callback):
         for name, variable in variables.items():
             variable.assign(arrays[name])
         # `fit` resets the metrics before the epoch begins.
-        self.metric_values = [np.array(v) for v in self._metric_variables()]
+        self.metric_values = [v.numpy() for v in self._metric_variables()]
         self.model._initial_epoch = self.state["epoch"]
         self.model.history.history = _copy(self.state["history"])
         if self.params.get("verbose"):
@@ -212,6 +220,21 @@ class SearchCheckpoint(keras.callbacks.Callback):
             # The rest of an epoch is shorter than Keras expects.
             warnings.filterwarnings("ignore", "Your input ran out of data")
         self.metric_values = None
+
+    def _undo_the_empty_step(self):
+        """Take back what a step without a batch has done.
+
+        A resumed epoch is shorter than Keras expects: it asks for one batch
+        more than there is. By then TensorFlow may have advanced the counters
+        and random states that do not wait for the batch.
+        """
+        if self.end_of_epoch is not None:
+            for name, variable in self._variables().items():
+                variable.assign(self.end_of_epoch[name])
+            self.end_of_epoch = None
+
+    def _values(self):
+        return {k: v.numpy() for k, v in self._variables().items()}
 
     def _build_metrics(self):
         """Make the metrics' variables, which Keras does in the first step."""
@@ -239,8 +262,9 @@ class SearchCheckpoint(keras.callbacks.Callback):
 
 def _read(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with open(path, "rb") as opened:
+            with np.load(opened, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
         raise ValueError(
             f"The checkpoint {path} is damaged ({error}). Nothing was loaded; "
