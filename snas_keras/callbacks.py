@@ -15,7 +15,8 @@ from snas_keras import data, files, layers
 def linear(initial=1.0, final=0.03):
     """Return the paper's temperature schedule.
 
-        T(epoch) = max(final, final + (initial - final) (1 - (epoch+1) / epochs))
+        T(epoch) = max(final, final + (initial - final) * left)
+        left = 1 - (epoch + 1) / epochs
 
     The last epoch runs at `final`. The paper's code divides by 150 whatever the
     number of epochs; this divides by their real number.

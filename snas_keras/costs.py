@@ -302,7 +302,9 @@ def _dense_flops(layer, input_shape):
 
 def _pool_flops(layer, input_shape):
     window = math.prod(layer.pool_size)
-    return float(window * _output_size(layer, input_shape)) if window > 1 else 0.0
+    if window == 1:
+        return 0.0
+    return float(window * _output_size(layer, input_shape))
 
 
 def _in_out_parameters(layer, input_shape):

@@ -75,7 +75,9 @@ class AddressableBatches(keras.utils.PyDataset):
         rows = self._order(epoch)[start : start + self.batch_size]
         x, *rest = keras.tree.map_structure(lambda a: a[rows], self.arrays)
         if self.augment is not None:
-            x = self.augment(x, np.random.default_rng([self.seed, epoch, index]))
+            x = self.augment(
+                x, np.random.default_rng([self.seed, epoch, index])
+            )
         return (x, *rest)
 
     def _order(self, epoch):

@@ -106,7 +106,9 @@ def relaxed_log_density(logits, temperature, seed):
         Maddison, Mnih, Teh, "The Concrete Distribution", 2017, equation 22,
         https://arxiv.org/abs/1611.00712.
     """
-    law = tfp.distributions.ExpRelaxedOneHotCategorical(temperature, logits=logits)
+    law = tfp.distributions.ExpRelaxedOneHotCategorical(
+        temperature, logits=logits
+    )
     return law.log_prob(ops.stop_gradient(law.sample(seed=seed)))
 
 
@@ -138,9 +140,7 @@ def fold_seed(seed, step, salt):
     Returns:
         int32 tensor, shape (2,).
     """
-    pair = ops.stack(
-        [ops.cast(seed % 2**31, "int32"), ops.cast(step, "int32")]
-    )
+    pair = ops.stack([ops.cast(seed % 2**31, "int32"), ops.cast(step, "int32")])
     return tf.random.experimental.stateless_fold_in(pair, salt)
 
 

@@ -67,7 +67,12 @@ def export_litert(model, path):
     _check_model(model)
     _check_suffix(path, ".tflite")
     with files.replacing(path) as temporary:
-        model.export(str(temporary), format="litert", verbose=False)
+        model.export(
+            str(temporary),
+            format="litert",
+            verbose=False,
+            input_signature=_signature(model),
+        )
         difference = _compare(path, model, _litert(temporary))
     return difference
 
@@ -92,7 +97,12 @@ def export_onnx(model, path):
     _check_suffix(path, ".onnx")
     runtime = _onnx_runtime()
     with files.replacing(path) as temporary:
-        model.export(str(temporary), format="onnx", verbose=False)
+        model.export(
+            str(temporary),
+            format="onnx",
+            verbose=False,
+            input_signature=_signature(model),
+        )
         session = runtime.InferenceSession(str(temporary))
         difference = _compare(path, model, _onnx(session))
     return difference

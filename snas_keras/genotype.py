@@ -120,7 +120,7 @@ class Genotype(collections.abc.Mapping):
             ) from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(
-                f"The text is not a genotype: it needs \"format\": {FORMAT!r}. "
+                f'The text is not a genotype: it needs "format": {FORMAT!r}. '
                 f"Received: {text[:80]!r}"
             )
         if content.get("version") != VERSION:
@@ -130,7 +130,7 @@ class Genotype(collections.abc.Mapping):
             )
         if not isinstance(content.get("choices"), dict):
             raise ValueError(
-                "A genotype needs \"choices\": {choice: candidate}. "
+                'A genotype needs "choices": {choice: candidate}. '
                 f"Received: choices={content.get('choices')!r}"
             )
         return cls(content["choices"])

@@ -113,16 +113,19 @@ def snas_cifar(
     for index in range(cells):
         is_reduction = index in reductions
         channels *= 2 if is_reduction else 1
-        before, previous = previous, cell(
-            choose,
-            "reduce" if is_reduction else "normal",
-            before,
+        before, previous = (
             previous,
-            channels,
-            strides=2 if is_reduction else 1,
-            halve_before=was_reduction,
-            affine=affine,
-            drop_path=drop_path,
+            cell(
+                choose,
+                "reduce" if is_reduction else "normal",
+                before,
+                previous,
+                channels,
+                strides=2 if is_reduction else 1,
+                halve_before=was_reduction,
+                affine=affine,
+                drop_path=drop_path,
+            ),
         )
         was_reduction = is_reduction
         if auxiliary and index == 2 * cells // 3:

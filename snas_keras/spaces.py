@@ -92,9 +92,7 @@ class SearchSpace:
         self.name = function.__name__
 
     def __call__(self, choose):
-        inputs, outputs = self.function(
-            _consistent(choose), **self.options
-        )
+        inputs, outputs = self.function(_consistent(choose), **self.options)
         return inputs, outputs
 
     def with_options(self, **options):

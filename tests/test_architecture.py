@@ -109,7 +109,9 @@ def test_logits_temperature_and_draws_stay_float32_under_any_policy():
         architecture = make()
         assert {v.dtype for v in architecture.weights} == {"float32"}
         assert architecture.sample(0)["a"].dtype == tf.float32
-        assert architecture(tf.constant(0), training=True)["a"].dtype == tf.float32
+        assert (
+            architecture(tf.constant(0), training=True)["a"].dtype == tf.float32
+        )
 
 
 def test_mode_is_one_hot_and_the_first_wins_ties():
@@ -141,9 +143,7 @@ def test_call_draws_in_training_and_answers_the_mode_otherwise():
     architecture = make()
     drawn = architecture(tf.constant(7), training=True)
     for name in CHOICES:
-        np.testing.assert_array_equal(
-            drawn[name], architecture.sample(7)[name]
-        )
+        np.testing.assert_array_equal(drawn[name], architecture.sample(7)[name])
         np.testing.assert_array_equal(
             architecture(tf.constant(7))[name], architecture.mode()[name]
         )

@@ -149,7 +149,10 @@ def test_nested_models_are_converted_with_their_weights():
             "a",
             {
                 "model": keras.Sequential(
-                    [keras.layers.ReLU(), snas_keras.OPERATIONS["nor_conv_1x1"](4)]
+                    [
+                        keras.layers.ReLU(),
+                        snas_keras.OPERATIONS["nor_conv_1x1"](4),
+                    ]
                 ),
                 "skip": keras.layers.Identity(),
             },

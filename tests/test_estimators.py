@@ -27,7 +27,9 @@ def softmax(logits):
     return powers / powers.sum()
 
 
-@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-9), ("float32", 1e-4)])
+@pytest.mark.parametrize(
+    ("dtype", "rtol"), [("float64", 1e-9), ("float32", 1e-4)]
+)
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 5.0])
 def test_jacobian_of_relaxed_is_the_formula(dtype, rtol, temperature):
     """d z_i / d logits_j = z_i (delta_ij - z_j) / temperature."""
@@ -47,8 +49,9 @@ def test_jacobian_of_relaxed_agrees_with_central_differences():
     numeric = np.zeros((3, 3))
     for j, direction in enumerate(np.eye(3)):
         ends = [
-            estimators.relaxed(tf.constant(base + s * step * direction),
-                               temperature, SEED).numpy()
+            estimators.relaxed(
+                tf.constant(base + s * step * direction), temperature, SEED
+            ).numpy()
             for s in (1, -1)
         ]
         numeric[:, j] = (ends[0] - ends[1]) / (2 * step)
@@ -80,7 +83,9 @@ def test_law_of_two_candidates_is_the_closed_form(temperature):
     seed in a million (Dvoretzky, Kiefer, Wolfowitz).
     """
     a = [0.8, -0.3]
-    z = np.sort(draw(estimators.relaxed, a, temperature, DRAWS, "float64")[:, 0])
+    z = np.sort(
+        draw(estimators.relaxed, a, temperature, DRAWS, "float64")[:, 0]
+    )
     with np.errstate(divide="ignore"):
         argument = temperature * np.log(z / (1 - z)) - (a[0] - a[1])
     law = 1 / (1 + np.exp(-argument))

@@ -1,35 +1,15 @@
 """Saving, loading and resuming, each in a new process where it matters."""
 
-import os
-import pathlib
 import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
 import snas_keras
+from tests.processes import run
 
-ROOT = pathlib.Path(__file__).parent.parent
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def run(*arguments, check=True, **environment):
-    """Run python in a new process without PYTHONHASHSEED."""
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONHASHSEED"}
-    env.update(TF_CPP_MIN_LOG_LEVEL="3", PYTHONPATH=str(ROOT), **environment)
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=env,
-        cwd=ROOT,
-    )
-    if check:
-        assert done.returncode == 0, done.stderr[-3000:]
-    return done
 
 
 def search(output, kill_at=0):
@@ -54,9 +34,7 @@ def uninterrupted(tmp_path_factory):
 # behind a save at 12, and 14 is itself saved.
 @pytest.mark.slow
 @pytest.mark.parametrize("kill_at", [15, 13])
-def test_a_killed_search_resumes_bit_for_bit(
-    tmp_path, uninterrupted, kill_at
-):
+def test_a_killed_search_resumes_bit_for_bit(tmp_path, uninterrupted, kill_at):
     """All variables, both optimizers' slots, temperature, step and history."""
     killed = search(tmp_path, kill_at)
     assert killed.returncode == -signal.SIGKILL
@@ -100,7 +78,7 @@ before = supernet.predict(data["x"], verbose=0)
 supernet.fit(data["x"], data["y"], batch_size=8, shuffle=False, verbose=0)
 resource = supernet.search_log.resource_losses[0].resource
 np.savez(folder + "/after.npz", before=before, resource=repr(resource),
-         *[np.array(v) for v in supernet.variables + supernet.optimizer.variables])
+         *[v.numpy() for v in supernet.variables + supernet.optimizer.variables])
 """
     (tmp_path / "continue.py").write_text(script)
     before = searched.predict(images[0], verbose=0)
@@ -124,7 +102,10 @@ def test_shared_logits_are_still_one_variable_in_a_loaded_file(tmp_path):
         for _ in range(3):
             x = choose(
                 "block",
-                {"dense": keras.layers.Dense(4), "skip": keras.layers.Identity()},
+                {
+                    "dense": keras.layers.Dense(4),
+                    "skip": keras.layers.Identity(),
+                },
             )(x)
         return inputs, x
 
@@ -137,7 +118,9 @@ def test_shared_logits_are_still_one_variable_in_a_loaded_file(tmp_path):
     assert len(snas_keras.convert(again).layers) == 1
 
 
-def test_weights_file_restores_the_logits(tmp_path, searched, compiled, tiny_space):
+def test_weights_file_restores_the_logits(
+    tmp_path, searched, compiled, tiny_space
+):
     searched.save_weights(tmp_path / "a.weights.h5")
     other = compiled(tiny_space)
     other.load_weights(tmp_path / "a.weights.h5")
@@ -171,7 +154,9 @@ def test_a_child_with_dead_nodes_loads_without_the_library(tmp_path):
     space = snas_keras.SEARCH_SPACES["snas_cifar"](
         cells=3, channels=2, input_shape=(8, 8, 3)
     )
-    child = snas_keras.build_child(space, dict.fromkeys(space.choices(), "none"))
+    child = snas_keras.build_child(
+        space, dict.fromkeys(space.choices(), "none")
+    )
     child.save(tmp_path / "dead.keras")
     (tmp_path / "load.py").write_text(
         "import sys; sys.modules['snas_keras'] = None\n"
@@ -249,7 +234,11 @@ def test_checkpoints_resume_any_keras_model(tmp_path, features):
     def train(epochs, path):
         keras.utils.set_random_seed(0)
         model = keras.Sequential(
-            [keras.Input((6,)), keras.layers.Dropout(0.3), keras.layers.Dense(3)]
+            [
+                keras.Input((6,)),
+                keras.layers.Dropout(0.3),
+                keras.layers.Dense(3),
+            ]
         )
         model.compile("adam", LOSS, metrics=["accuracy"])
         batches = snas_keras.AddressableBatches(*features, batch_size=8)

@@ -75,7 +75,10 @@ def test_the_same_name_shares_its_decision():
         for _ in range(2):
             x = choose(
                 "block",
-                {"dense": keras.layers.Dense(4), "skip": keras.layers.Identity()},
+                {
+                    "dense": keras.layers.Dense(4),
+                    "skip": keras.layers.Identity(),
+                },
             )(x)
         return inputs, x
 

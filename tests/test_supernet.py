@@ -230,7 +230,10 @@ def test_each_optimizer_moves_only_its_own(
         )
         for name, part in parts.items()
     }
-    assert moved == {"weights": frozen == "logits", "logits": frozen != "logits"}
+    assert moved == {
+        "weights": frozen == "logits",
+        "logits": frozen != "logits",
+    }
 
 
 def test_weight_decay_and_regularizers_never_touch_the_logits(features):
@@ -367,7 +370,9 @@ def test_evaluate_refuses_weights_that_do_not_fit(tiny_space, images, compiled):
         supernet.evaluate(*images, weights={"left_0": [1, 0, 0]})
 
 
-def test_sample_weights_and_class_weights_count(features, dense_space, compiled):
+def test_sample_weights_and_class_weights_count(
+    features, dense_space, compiled
+):
     x, y = features
     class_weight = {0: 1.0, 1: 0.0, 2: 2.0}
     results = []
@@ -431,9 +436,9 @@ def test_run_eagerly_gives_the_same_numbers(dense_space, features, compiled):
 def test_jit_compile_trains(tiny_space, images, compiled, estimator):
     supernet = compiled(tiny_space, estimator=estimator, jit_compile=True)
     assert supernet.jit_compile
-    losses = supernet.fit(
-        *images, batch_size=16, epochs=12, verbose=0
-    ).history["loss"]
+    losses = supernet.fit(*images, batch_size=16, epochs=12, verbose=0).history[
+        "loss"
+    ]
     assert np.isfinite(losses).all()
     assert min(losses[6:]) < losses[0]
 
@@ -453,9 +458,7 @@ def test_clipping_bounds_the_step_of_either_optimizer(
     ):
         before = weights_of(part)
         supernet.train_on_batch(*images)
-        steps = [
-            a - b for a, b in zip(weights_of(part), before, strict=True)
-        ]
+        steps = [a - b for a, b in zip(weights_of(part), before, strict=True)]
         norm = np.sqrt(sum((s**2).sum() for s in steps))
         assert 0.9 * bound < norm < 1.1 * bound
 
@@ -496,9 +499,7 @@ def test_mixed_precision_trains_with_float32_logits(
     assert np.isfinite(history["loss"]).all()
     assert history["task_loss"][-1] < history["task_loss"][0]
     assert {v.dtype for v in supernet.architecture.weights} == {"float32"}
-    scaled = isinstance(
-        supernet.optimizer, keras.optimizers.LossScaleOptimizer
-    )
+    scaled = isinstance(supernet.optimizer, keras.optimizers.LossScaleOptimizer)
     assert scaled == (policy == "mixed_float16")
 
 
@@ -586,8 +587,8 @@ def test_bad_compile_options_are_refused(dense_space, compiled):
                 "parameters", 1.0, estimator="score_function"
             ),
         )
+    multi = compiled(dense_space).optimizer
     with pytest.raises(ValueError, match="must be None where"):
-        multi = compiled(dense_space).optimizer
         compiled(dense_space, optimizer=multi)
 
 

@@ -1,0 +1,212 @@
+"""The shape of the library: names, layers, docstrings, tests, examples."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pathlib
+import re
+import tempfile
+
+import keras
+import numpy as np
+import pytest
+
+import snas_keras
+from tests.processes import ROOT, run
+
+PACKAGE = ROOT / "snas_keras"
+MODULES = sorted(p.stem for p in PACKAGE.glob("*.py") if p.stem != "__init__")
+
+# A module imports only from lower levels, and of its own level nothing.
+LEVELS = {
+    "files": 0,
+    "layers": 0,
+    "estimators": 0,
+    "genotype": 1,
+    "data": 1,
+    "operations": 1,
+    "costs": 1,
+    "architecture": 2,
+    "edges": 3,
+    "spaces": 4,
+    "resources": 4,
+    "search_spaces": 5,
+    "search_log": 5,
+    "child": 5,
+    "callbacks": 5,
+    "export": 5,
+    "supernet": 6,
+    "testing": 7,
+}
+ONLY_IN = {
+    "tensorflow_probability": {"estimators"},
+    "keras_tuner": set(),
+    "tensorflow_datasets": set(),
+}
+SIGNATURES = {
+    "AddressableBatches": "(x, y, batch_size, seed=0, sample_weight=None, "
+    "augment=None)",
+    "Architecture": "(choices, estimator='relaxed', temperature=1.0, seed=0, "
+    "**kwargs)",
+    "Genotype": "(choices)",
+    "MixedEdge": "(candidates, choice=None, **kwargs)",
+    "Resource": "(cost, weight, form='linear', estimator='expected', "
+    "name=None)",
+    "SearchCheckpoint": "(path, batches, every=None)",
+    "SearchSpace": "(function, **options)",
+    "SuperNet": "(network, architecture, **kwargs)",
+    "TemperatureSchedule": "(schedule='linear')",
+    "build_child": "(space, genotype, **options)",
+    "build_supernet": "(space, estimator='relaxed', temperature=1.0, seed=0)",
+    "cell": "(choose, name, before, previous, filters, strides=1, "
+    "halve_before=False, nodes=4, candidates=('none', 'max_pool_3x3', "
+    "'avg_pool_3x3', 'skip_connect', 'sep_conv_3x3', 'sep_conv_5x5', "
+    "'dil_conv_3x3', 'dil_conv_5x5'), affine=True, drop_path=0.0)",
+    "convert": "(supernet, genotype=None)",
+    "export_litert": "(model, path)",
+    "export_onnx": "(model, path)",
+    "export_saved_model": "(model, path, genotype=None)",
+    "recalibrate_batch_norm": "(model, data, steps=None)",
+    "search_space": "(function)",
+}
+
+
+def trees(folder):
+    for path in sorted(folder.rglob("*.py")):
+        yield path, ast.parse(path.read_text())
+
+
+def imported(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def test_public_names_and_signatures_are_the_recorded_ones():
+    dicts = {"COSTS", "ESTIMATORS", "OPERATIONS", "SCHEDULES", "SEARCH_SPACES"}
+    assert set(snas_keras.__all__) == set(SIGNATURES) | dicts
+    for name, recorded in SIGNATURES.items():
+        signature = inspect.signature(getattr(snas_keras, name))
+        plain = signature.replace(
+            parameters=[
+                p.replace(annotation=p.empty)
+                for p in signature.parameters.values()
+            ],
+            return_annotation=signature.empty,
+        )
+        assert str(plain) == recorded, name
+
+
+def test_every_module_has_a_level():
+    assert set(LEVELS) == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down_the_levels_only(module):
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    for name in imported(tree):
+        parts = name.split(".")
+        if parts[0] == "snas_keras" and parts[1] in LEVELS:
+            assert LEVELS[parts[1]] < LEVELS[module], name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_forbidden_imports_are_absent(module):
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    for name in imported(tree):
+        assert not name.startswith(("keras.src", "tensorflow.python"))
+        top = name.split(".")[0]
+        assert module in ONLY_IN.get(top, {module}), name
+
+
+def test_public_objects_are_documented():
+    for name in SIGNATURES:
+        text = inspect.getdoc(getattr(snas_keras, name))
+        assert text.splitlines()[0].endswith("."), name
+        if inspect.signature(getattr(snas_keras, name)).parameters:
+            assert "Args:" in text, name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_doctests_run(module):
+    names = {
+        "keras": keras,
+        "np": np,
+        "snas_keras": snas_keras,
+        "tempfile": tempfile,
+    }
+    found = importlib.import_module(f"snas_keras.{module}")
+    result = doctest.testmod(found, extraglobs=names)
+    assert result.failed == 0
+
+
+def test_there_are_doctests():
+    text = "".join(p.read_text() for p in PACKAGE.glob("*.py"))
+    assert text.count(">>> ") > 30
+
+
+def test_every_test_asserts_something():
+    for path, tree in trees(ROOT / "tests"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith(
+                "test_"
+            ):
+                body = ast.dump(node)
+                words = ("Assert(", "raises", "assert", "check_")
+                assert any(w in body for w in words), f"{path}:{node.name}"
+
+
+def test_functions_are_short():
+    for path, tree in trees(PACKAGE):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body
+                if ast.get_docstring(node):
+                    body = body[1:]
+                lines = body[-1].end_lineno - body[0].lineno if body else 0
+                assert lines < 40, f"{path.name}: {node.name}"
+
+
+@pytest.mark.slow
+def test_quickstart_runs_and_exports(tmp_path):
+    done = run(
+        ROOT / "examples" / "quickstart.py",
+        "--fast",
+        "--output",
+        tmp_path,
+        PYTHONIOENCODING="utf-8",
+    )
+    assert "Genotype" in done.stdout
+    assert "test, child retrained from scratch" in done.stdout
+    assert (tmp_path / "saved_model" / "genotype.json").exists()
+    snas_keras.Genotype.load(tmp_path / "genotype.json")
+
+
+def test_readme_names_what_exists():
+    """Every `snas_keras.name` in the README is there; its program runs."""
+    text = (ROOT / "README.md").read_text()
+    for name in re.findall(r"snas_keras\.([A-Za-z_]+)", text):
+        known = hasattr(snas_keras, name) or name in MODULES
+        assert known, name
+    for path in re.findall(r"`((?:examples|docs|snas_keras)/[\w./]+)`", text):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.slow
+def test_the_program_in_the_readme_runs(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    program = re.search(r"```python\n(.*?)```", text, re.S).group(1)
+    assert len(program.splitlines()) <= 30
+    (tmp_path / "program.py").write_text(program)
+    run(tmp_path / "program.py", cwd=tmp_path, PYTHONIOENCODING="utf-8")
+    assert (tmp_path / "served" / "saved_model.pb").exists()
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    script = (pathlib.Path(ROOT) / ".ci" / "run").read_text()
+    assert "README.md" in script
+    assert "ruff check" in script
+    assert "ruff format --check" in script
