@@ -1,6 +1,7 @@
 """Saving, loading and resuming, each in a new process where it matters."""
 
 import signal
+import zipfile
 
 import keras
 import numpy as np
@@ -77,8 +78,9 @@ supernet = keras.models.load_model(folder + "/search.keras")
 before = supernet.predict(data["x"], verbose=0)
 supernet.fit(data["x"], data["y"], batch_size=8, shuffle=False, verbose=0)
 resource = supernet.search_log.resource_losses[0].resource
+variables = supernet.variables + supernet.optimizer.variables
 np.savez(folder + "/after.npz", before=before, resource=repr(resource),
-         *[v.numpy() for v in supernet.variables + supernet.optimizer.variables])
+         *[v.numpy() for v in variables])
 """
     (tmp_path / "continue.py").write_text(script)
     before = searched.predict(images[0], verbose=0)
@@ -166,6 +168,19 @@ def test_a_child_with_dead_nodes_loads_without_the_library(tmp_path):
     )
     done = run(tmp_path / "load.py", tmp_path / "dead.keras")
     assert "(2, 10)" in done.stdout
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_keras_file_is_refused(tmp_path, searched, damage):
+    path = tmp_path / "search.keras"
+    searched.save(path)
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        kernel = searched.network.get_layer("stem").kernel.numpy().tobytes()
+        content[content.index(kernel) + 5] ^= 0xFF
+    path.write_bytes(content[:-900] if damage == "cut" else content)
+    with pytest.raises((ValueError, zipfile.BadZipFile), match="zip|CRC"):
+        keras.models.load_model(path)
 
 
 def checkpointed(compiled, space, images, path, epochs=1, **options):
