@@ -239,7 +239,8 @@ def _sequential_calls(model, shape):
     calls = []
     for layer in model.layers:
         calls.append((layer, shape))
-        shape = layer.compute_output_shape(shape)
+        # Not compute_output_shape, which a user's layer need not have.
+        shape = _shapes(layer.compute_output_spec(keras.KerasTensor(shape)))
     return calls
 
 

@@ -11,7 +11,8 @@ import uuid
 def replacing(path):
     """Give a temporary path that becomes `path` when the block succeeds.
 
-    A process that dies inside the block leaves `path` as it was.
+    A process that dies inside the block leaves `path` as it was. A file never
+    replaces a directory.
 
     Args:
         path: str or path, a file or directory to write; its parent is made.
@@ -25,7 +26,7 @@ def replacing(path):
     temporary = path.with_name(f".{path.stem}.{token}{path.suffix}")
     try:
         yield temporary
-        if path.is_dir():
+        if path.is_dir() and temporary.is_dir():
             _replace_directory(temporary, path, token)
         else:
             os.replace(temporary, path)
@@ -46,7 +47,11 @@ def existing(path) -> pathlib.Path:
 def _replace_directory(temporary, path, token):
     old = path.with_name(f".{path.name}.{token}.old")
     os.replace(path, old)
-    os.replace(temporary, path)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.replace(old, path)
+        raise
     shutil.rmtree(old)
 
 

@@ -154,8 +154,9 @@ class Genotype(collections.abc.Mapping):
             FileNotFoundError: there is no such file.
             ValueError: the file is damaged or of another format.
         """
-        text = files.existing(path).read_text(encoding="utf-8")
+        path = files.existing(path)
         try:
-            return cls.from_json(text)
+            # Bytes that are no text are a ValueError too.
+            return cls.from_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"Cannot read {path}. {error}") from error

@@ -21,8 +21,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     unbiased variance, as the paper's code does; Keras' own takes the biased one
     (a factor n / (n - 1), where n counts batch, height and width).
 
-    Outside training, and for inputs that the kernel does not know (other ranks,
-    another axis, masks), it is the parent class, to the last bit.
+    Outside training, and for what the kernel does not know (other ranks,
+    another axis, masks, `synchronized=True`), it is the parent class, to the
+    last bit.
 
     Args:
         momentum: float, of the moving statistics, default 0.9 as in the paper's
@@ -37,7 +38,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         is_image = len(inputs.shape) == 4 and self.axis in (3, -1)
-        if training and self.trainable and is_image and mask is None:
+        is_plain = is_image and mask is None and not self.synchronized
+        if training and self.trainable and is_plain:
             return self._fused(inputs)
         return super().call(inputs, training=training, mask=mask)
 

@@ -323,7 +323,10 @@ def _one_of(name, value, allowed):
 
 
 def _cost_name(cost):
-    return cost if isinstance(cost, str) else cost.__name__
+    if isinstance(cost, str):
+        return cost
+    # A partial or an object that can be called has no name of its own.
+    return getattr(cost, "__name__", type(cost).__name__)
 
 
 def _serialize_cost(cost):

@@ -1,0 +1,203 @@
+"""Files that are either whole or not there."""
+
+import os
+import pathlib
+
+import pytest
+
+from snas_keras import files
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_a_block_that_succeeds_writes_the_file(tmp_path):
+    path = tmp_path / "file.txt"
+    with files.replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_a_block_that_succeeds_replaces_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with files.replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_the_old_file_stands_until_the_block_ends(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with files.replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+
+
+def test_a_block_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def interrupted():
+        with files.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        interrupted()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_a_block_that_fails_leaves_nothing_where_nothing_was(tmp_path):
+    def interrupted():
+        with files.replacing(tmp_path / "file.txt") as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert names(tmp_path) == []
+
+
+def test_a_block_that_fails_before_it_writes_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def interrupted():
+        with files.replacing(path):
+            raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        interrupted()
+    assert path.read_text() == "old"
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def nothing():
+        with files.replacing(path):
+            pass
+
+    with pytest.raises(FileNotFoundError):
+        nothing()
+    assert path.read_text() == "old"
+
+
+def _write_directory(path, text):
+    path.mkdir()
+    (path / "inner").mkdir()
+    (path / "inner" / "file.txt").write_text(text)
+
+
+def test_a_directory_is_written(tmp_path):
+    path = tmp_path / "folder"
+    with files.replacing(path) as temporary:
+        _write_directory(temporary, "new")
+    assert (path / "inner" / "file.txt").read_text() == "new"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_directory_replaces_the_old_one_as_a_whole(tmp_path):
+    path = tmp_path / "folder"
+    _write_directory(path, "old")
+    (path / "stale.txt").write_text("old")
+    with files.replacing(path) as temporary:
+        _write_directory(temporary, "new")
+    assert (path / "inner" / "file.txt").read_text() == "new"
+    assert names(path) == ["inner"]
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_block_that_fails_leaves_the_old_directory(tmp_path):
+    path = tmp_path / "folder"
+    _write_directory(path, "old")
+
+    def interrupted():
+        with files.replacing(path) as temporary:
+            _write_directory(temporary, "half")
+            raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        interrupted()
+    assert (path / "inner" / "file.txt").read_text() == "old"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_directory_that_cannot_be_moved_in_leaves_the_old_one(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "folder"
+    _write_directory(path, "old")
+    moved, replace = [], os.replace
+
+    def fails_once(source, target):
+        moved.append(target)
+        if len(moved) == 2:
+            raise OSError("no space left")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails_once)
+
+    def write():
+        with files.replacing(path) as temporary:
+            _write_directory(temporary, "new")
+
+    with pytest.raises(OSError, match="no space left"):
+        write()
+    assert (path / "inner" / "file.txt").read_text() == "old"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_file_never_replaces_a_directory(tmp_path):
+    """Who mistakes a folder for a file must not lose the folder."""
+    path = tmp_path / "folder"
+    _write_directory(path, "old")
+
+    def write():
+        with files.replacing(path) as temporary:
+            temporary.write_text("new")
+
+    with pytest.raises(IsADirectoryError):
+        write()
+    assert (path / "inner" / "file.txt").read_text() == "old"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_missing_parents_are_made(tmp_path):
+    path = tmp_path / "a" / "b" / "file.txt"
+    with files.replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+
+
+def test_the_temporary_path_is_new_beside_and_of_the_same_kind(tmp_path):
+    """The suffix tells some writers what to write."""
+    path = tmp_path / "model.keras"
+    with files.replacing(str(path)) as first:
+        with files.replacing(path) as second:
+            assert first != second
+            for temporary in (first, second):
+                assert temporary.parent == tmp_path
+                assert temporary.suffix == ".keras"
+                assert temporary.name.startswith(".")
+                assert not temporary.exists()
+                temporary.write_text("new")
+
+
+def test_an_existing_path_is_returned(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("here")
+    assert files.existing(str(path)) == path
+    assert isinstance(files.existing(str(path)), pathlib.Path)
+
+
+def test_a_missing_path_is_named_with_the_place_searched():
+    message = r"no file 'lost.json' \(looked in /.*lost.json\)"
+    with pytest.raises(FileNotFoundError, match=message):
+        files.existing("lost.json")
