@@ -101,6 +101,43 @@ def test_seeking_into_an_epoch_gives_the_rest_of_it(batch):
     assert len(dataset) == dataset.num_batches == 3 - batch
 
 
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_a_batch_can_be_asked_for_by_its_place(epoch):
+    """Whatever was sought."""
+    dataset = batches()
+    whole = epoch_of(batches(), epoch)
+    dataset.seek(epoch=8, batch=2)
+    found = [dataset.batch(epoch, i)[0].tolist() for i in range(3)]
+    assert found == whole
+    assert dataset.batches_per_epoch == 3
+
+
+def test_asking_for_a_batch_by_its_place_does_not_disturb_an_epoch():
+    dataset = batches(augment=_shift)
+    dataset.on_epoch_begin()
+    found = [dataset[0][0].tolist()]
+    dataset.batch(5, 1)
+    found += [dataset[1][0].tolist(), dataset[2][0].tolist()]
+    assert found == epoch_of(batches(augment=_shift), 0)
+
+
+def test_within_an_epoch_batches_come_in_the_stated_order():
+    """`fit` shuffles the places it asks for, with a state of its own."""
+    dataset = batches()
+    dataset.on_epoch_begin()
+    found = [dataset[place][0].tolist() for place in (2, 0, 1)]
+    assert found == epoch_of(batches(), 0)
+
+
+def test_after_an_epoch_batches_are_those_of_the_place_again():
+    dataset = batches()
+    dataset.on_epoch_begin()
+    first, second = dataset[2][0].tolist(), dataset[2][0].tolist()
+    dataset.on_epoch_end()
+    whole = epoch_of(batches(), 0)
+    assert [first, second, dataset[2][0].tolist()] == whole
+
+
 def test_epochs_follow_each_other_without_seeking():
     """`fit` calls `on_epoch_begin`; the first epoch is number zero."""
     dataset = batches()
@@ -130,19 +167,21 @@ class _Recorder(keras.layers.Layer):
         return inputs
 
 
-def test_fit_sees_the_stated_order():
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_fit_sees_the_stated_order(shuffle):
     recorder = _Recorder()
     recorder.seen = []
     model = keras.Sequential([recorder, keras.layers.Dense(2)])
     model.compile("sgd", "mse", run_eagerly=True)
     x = np.arange(12.0).reshape(6, 2)
     dataset = batches(2, x=x)
-    model.fit(dataset, epochs=2, verbose=0)
-    wanted = []
-    for epoch in range(2):
-        dataset.seek(epoch)
-        wanted += [dataset[i][0][:, 0].tolist() for i in range(3)]
-    assert recorder.seen[-6:] == wanted
+    model.fit(dataset, epochs=2, shuffle=shuffle, verbose=0)
+    wanted = [
+        dataset.batch(epoch, index)[0][:, 0].tolist()
+        for epoch in range(2)
+        for index in range(3)
+    ]
+    assert recorder.seen == wanted
 
 
 def _shift(x, generator):
