@@ -325,6 +325,24 @@ def check_weights(weights, choices):
             )
 
 
+def check_one_hot(weights):
+    """Raise ValueError if weights are not one-hot, as a single path needs.
+
+    Args:
+        weights: mapping {choice name: weights, shape (candidates,)}.
+
+    Raises:
+        ValueError: a choice has none or several weights above zero.
+    """
+    for name, values in weights.items():
+        values = ops.convert_to_numpy(values)
+        if sorted(values)[:-1] != [0.0] * (len(values) - 1):
+            raise ValueError(
+                "A single path runs one candidate: all weights of a choice but "
+                f"one must be 0. Received: {values} for choice {name!r}"
+            )
+
+
 def check_temperature(temperature):
     """Return the temperature as a float, or raise ValueError."""
     if not 0.0 < float(temperature) < float("inf"):

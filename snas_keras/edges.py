@@ -1,5 +1,7 @@
 """The edge of a supernet: all candidates at once, weighted."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -12,13 +14,16 @@ class MixedEdge(keras.layers.Layer):
 
         y = sum_k weights_k candidate_k(x)
 
-    With one-hot weights it is the chosen candidate.
+    With one-hot weights it is the chosen candidate. Where the weights are
+    always one-hot, `single_path` runs that candidate alone.
 
     Args:
         candidates: mapping of str to Keras layer, {candidate name: layer}. All
             must give outputs of the same shape.
         choice: str, the name of the choice this edge follows, or None for an
             edge on its own.
+        single_path: bool, whether only the candidate with the largest weight
+            is run, forward and backward, default False.
         **kwargs: of `keras.layers.Layer`.
 
     Call arguments:
@@ -40,9 +45,10 @@ class MixedEdge(keras.layers.Layer):
     [[1.25]]
     """
 
-    def __init__(self, candidates, choice=None, **kwargs):
+    def __init__(self, candidates, choice=None, single_path=False, **kwargs):
         super().__init__(**kwargs)
         self.choice = choice
+        self.single_path = single_path
         self.candidates = check_candidates(choice or self.name, candidates)
         self.supports_masking = True
 
@@ -70,9 +76,25 @@ class MixedEdge(keras.layers.Layer):
 
     def call(self, inputs, weights):
         weights = ops.cast(weights, self.compute_dtype)
+        if self.single_path:
+            return self._call_largest(inputs, weights)
         outputs = [layer(inputs) for layer in self.candidates.values()]
         return keras.tree.map_structure(
             lambda *ys: _weighted_sum(weights, ys), *outputs
+        )
+
+    def _call_largest(self, inputs, weights):
+        branches = [
+            functools.partial(self._call_alone, layer, inputs)
+            for layer in self.candidates.values()
+        ]
+        outputs = ops.switch(ops.argmax(weights), branches)
+        largest = ops.max(weights)
+        return keras.tree.map_structure(lambda y: largest * y, outputs)
+
+    def _call_alone(self, layer, inputs):
+        return keras.tree.map_structure(
+            lambda y: ops.cast(y, self.compute_dtype), layer(inputs)
         )
 
     def compute_output_spec(self, inputs, weights=None):
@@ -86,6 +108,7 @@ class MixedEdge(keras.layers.Layer):
     def get_config(self):
         config = super().get_config()
         config["choice"] = self.choice
+        config["single_path"] = self.single_path
         config["candidates"] = {
             name: keras.saving.serialize_keras_object(layer)
             for name, layer in self.candidates.items()

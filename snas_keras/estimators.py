@@ -85,6 +85,43 @@ def softmax(logits, temperature, seed):
     return tf.nn.softmax(tf.convert_to_tensor(logits) / temperature)
 
 
+def single_path(logits, temperature, seed):
+    """Draw one candidate of each choice; only that one is run and trained.
+
+        weights = one_hot(s) (1 + log p_s - stop_gradient(log p_s))
+        s ~ Categorical(p),  p = softmax(logits)
+
+    The weights are exactly one-hot. Their gradient is the score, so that a
+    choice's logits get credit times score, with the credit d loss / d weight_s
+    of what was run:
+
+        d loss / d logits_j = (d loss / d weights_s) (delta_sj - p_j)
+
+    A supernet built with it costs a step about what a child costs. Batch norms
+    of candidates that are rarely drawn have old statistics: recalibrate the
+    child's (`recalibrate_batch_norm`).
+
+    Args:
+        logits: float tensor, shape (..., candidates).
+        temperature: not used; the draw is not relaxed.
+        seed: int32 tensor, shape (2,).
+
+    Returns:
+        Float tensor like `logits`, exactly one-hot.
+
+    Reference:
+        Hu, Xie, Zheng, Liu, Shi, Liu, Lin, "DSNAS: Direct Neural Architecture
+        Search without Parameter Retraining", 2020,
+        https://arxiv.org/abs/2002.09128.
+    """
+    del temperature
+    logits = tf.convert_to_tensor(logits)
+    law = tfp.distributions.OneHotCategorical(logits=logits, dtype=logits.dtype)
+    log_p = tf.nn.log_softmax(logits)
+    score = log_p - ops.stop_gradient(log_p)
+    return law.sample(seed=seed) * (1.0 + score)
+
+
 def relaxed_log_density(logits, temperature, seed):
     """Give log p(y | logits) of what `relaxed` draws, y = log z held constant.
 
@@ -129,6 +166,23 @@ def one_hot_log_density(logits, temperature, seed):
     return ops.sum(z * ops.log_softmax(ops.convert_to_tensor(logits)), axis=-1)
 
 
+def single_path_log_density(logits, temperature, seed):
+    """Give log p(z | logits) of what `single_path` draws.
+
+        log p(z) = sum_i z_i log softmax(logits)_i
+
+    Args:
+        logits: float tensor, shape (..., candidates).
+        temperature: not used.
+        seed: int32 tensor, shape (2,), the seed of the draw.
+
+    Returns:
+        Float tensor, shape (...,).
+    """
+    z = ops.stop_gradient(single_path(logits, temperature, seed))
+    return ops.sum(z * tf.nn.log_softmax(tf.convert_to_tensor(logits)), axis=-1)
+
+
 def fold_seed(seed, step, salt):
     """Mix a seed, a step and a salt into one stateless seed.
 
@@ -152,6 +206,7 @@ ESTIMATORS = {
     "relaxed": relaxed,
     "straight_through": straight_through,
     "softmax": softmax,
+    "single_path": single_path,
 }
 
 # What the score function needs. An estimator that is missing here draws
@@ -159,6 +214,7 @@ ESTIMATORS = {
 LOG_DENSITIES = {
     relaxed: relaxed_log_density,
     straight_through: one_hot_log_density,
+    single_path: single_path_log_density,
 }
 
 

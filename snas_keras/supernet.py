@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from snas_keras import architecture as architecture_lib
-from snas_keras import edges, resources, search_log, spaces
+from snas_keras import edges, estimators, resources, search_log, spaces
 from snas_keras import genotype as genotype_lib
 
 
@@ -45,10 +45,11 @@ def build_supernet(space, estimator="relaxed", temperature=1.0, seed=0):
         for name, candidates in choices.items()
     }
     unique = spaces.unique_names()
+    single_path = architecture.estimator is estimators.single_path
 
     def choose(name, candidates):
         layers = edges.check_candidates(name, candidates)
-        edge = edges.MixedEdge(layers, choice=name, name=unique(name))
+        edge = edges.MixedEdge(layers, name, single_path, name=unique(name))
         return lambda inputs: edge(inputs, weights[name])
 
     inputs, outputs = spaces.as_functional(space, choose)
@@ -298,6 +299,8 @@ class SuperNet(keras.Model):
         if isinstance(weights, genotype_lib.Genotype):
             weights = self.architecture.one_hot(weights)
         architecture_lib.check_weights(weights, self.architecture.choices)
+        if self.architecture.estimator is estimators.single_path:
+            architecture_lib.check_one_hot(weights)
         for name, variable in self.given.items():
             variable.assign(weights[name])
 

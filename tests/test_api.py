@@ -50,7 +50,7 @@ SIGNATURES = {
     "Architecture": "(choices, estimator='relaxed', temperature=1.0, seed=0, "
     "**kwargs)",
     "Genotype": "(choices)",
-    "MixedEdge": "(candidates, choice=None, **kwargs)",
+    "MixedEdge": "(candidates, choice=None, single_path=False, **kwargs)",
     "Resource": "(cost, weight, form='linear', estimator='expected', "
     "name=None)",
     "SearchCheckpoint": "(path, batches, every=None)",

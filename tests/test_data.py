@@ -134,8 +134,9 @@ def test_after_an_epoch_batches_are_those_of_the_place_again():
     dataset.on_epoch_begin()
     first, second = dataset[2][0].tolist(), dataset[2][0].tolist()
     dataset.on_epoch_end()
-    whole = epoch_of(batches(), 0)
-    assert [first, second, dataset[2][0].tolist()] == whole
+    last, whole = dataset[2][0].tolist(), epoch_of(batches(), 0)
+    assert [first, second, last] == whole
+    assert dataset[0][0].tolist() == whole[0]
 
 
 def test_epochs_follow_each_other_without_seeking():
