@@ -25,7 +25,7 @@ OPERATIONS = [
     "plain_avg_pool_3x3",
 ]
 COSTS = ["parameters", "flops", "memory_access"]
-ESTIMATORS = ["relaxed", "straight_through", "softmax"]
+ESTIMATORS = ["relaxed", "straight_through", "softmax", "single_path"]
 SMALL_SPACES = {
     "digits": {"filters": 4, "blocks": 2},
     "snas_cifar": {"cells": 1, "channels": 2, "input_shape": (8, 8, 3)},

@@ -259,20 +259,28 @@ STEPS = 4000
 ERRORS = 5.3
 
 
-def test_score_function_of_hard_draws_has_the_exact_mean_gradient():
+@pytest.mark.parametrize(
+    ("draws", "estimator"),
+    [
+        ("straight_through", "score_function"),
+        ("single_path", "score_function"),
+        ("single_path", "sample"),
+    ],
+)
+def test_hard_draws_have_the_exact_mean_gradient(draws, estimator):
     """E[cost(z) d log p(z)] = d sum_k p_k c_k.
 
-    Over 4000 steps the standard errors are below 0.002: a bias of ten of them,
-    0.02, is seen; the gradients are up to 0.16.
+    Over 4000 steps the standard errors are below 0.003: a bias of ten of them,
+    0.03, is seen; the gradients are up to 0.16.
     """
-    supernet = small_supernet(estimator="straight_through")
-    loss = bound(supernet, "flops", 1.0, estimator="score_function")
+    supernet = small_supernet(estimator=draws)
+    loss = bound(supernet, "flops", 1.0, estimator=estimator)
     (found,) = mean_gradients([loss], supernet.architecture, STEPS)
     exact = bound(supernet, "flops", 1.0)
     _, wanted = value_and_gradients(exact, supernet.architecture)
     wanted = np.concatenate(list(wanted.values()))
     error = found.std(0, ddof=1) / np.sqrt(STEPS)
-    assert error.max() < 0.002
+    assert error.max() < 0.003
     assert (np.abs(found.mean(0) - wanted) <= ERRORS * error).all()
 
 
