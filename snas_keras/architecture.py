@@ -1,6 +1,7 @@
 """The distribution over child networks, p(Z | logits), as one Keras layer."""
 
 import collections
+import re
 
 import keras
 import numpy as np
@@ -67,14 +68,15 @@ class Architecture(keras.layers.Layer):
         self, choices, estimator="relaxed", temperature=1.0, seed=0, **kwargs
     ):
         kwargs.setdefault("name", NAME)
-        kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         self.choices = check_choices(choices)
         self.estimator = estimators.get(estimator)
         self.initial_temperature = check_temperature(temperature)
         self.seed = _check_seed(seed)
         self.logits = {
-            name: self._float32(len(candidates), "zeros", True, name)
+            name: self._float32(
+                len(candidates), "zeros", True, scope_name(name)
+            )
             for name, candidates in self.choices.items()
         }
         initial = keras.initializers.Constant(self.initial_temperature)
@@ -251,6 +253,24 @@ class Architecture(keras.layers.Layer):
     def from_config(cls, config):
         estimator = estimators.deserialize(config["estimator"])
         return cls(**{**config, "estimator": estimator})
+
+
+def scope_name(name):
+    """Return `name` as TensorFlow accepts it for layers and variables.
+
+    Args:
+        name: str, any name.
+
+    Returns:
+        str, with "_" for what is not allowed, and not beginning with it.
+
+    Example:
+
+    >>> scope_name("block 0"), scope_name("_own"), scope_name("normal_0->2")
+    ('block_0', 'x_own', 'normal_0->2')
+    """
+    name = re.sub(r"[^A-Za-z0-9_.>-]", "_", name)
+    return name if name[0].isalnum() else f"x{name}"
 
 
 def check_choices(choices):

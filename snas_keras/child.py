@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from snas_keras import architecture as architecture_lib
 from snas_keras import edges, layers, spaces
 from snas_keras import genotype as genotype_lib
 
@@ -41,7 +42,7 @@ def build_child(space, genotype, **options):
         layer = edges.as_layer(name, chosen, candidates[chosen])
         if layer.built:
             return layer
-        return _renamed(layer, f"{unique(name)}_{chosen}")
+        return _renamed(layer, _layer_name(unique(name), chosen))
 
     inputs, outputs = spaces.as_functional(space, choose)
     program = keras.Model(inputs, outputs, name=space.name)
@@ -186,7 +187,8 @@ class _Rewrite:
         if isinstance(source, layers.Zero):
             return self._zero(source, inputs)
         if edge not in self.fixed_edges:
-            self.fixed_edges[edge] = self._stock(source, f"{edge.name}_{name}")
+            fixed = self._stock(source, _layer_name(edge.name, name))
+            self.fixed_edges[edge] = fixed
         return self._call_fixed(self.fixed_edges[edge], inputs)
 
     def _call_fixed(self, layer, *args, **kwargs):
@@ -248,6 +250,10 @@ def _stock_operation(operation):
         fixed.name = operation.name
         return fixed
     return operation.__class__.from_config(operation.get_config())
+
+
+def _layer_name(edge, candidate):
+    return architecture_lib.scope_name(f"{edge}_{candidate}")
 
 
 def _renamed(layer, name):

@@ -89,7 +89,7 @@ class SearchSpace:
             ) from error
         self.function = function
         self.options = options
-        self.name = function.__name__
+        self.name = architecture_lib.scope_name(function.__name__)
 
     def __call__(self, choose):
         inputs, outputs = self.function(_consistent(choose), **self.options)
@@ -158,10 +158,14 @@ def check_space(space):
 
 
 def unique_names():
-    """Return a function that appends _1, _2, ... to a name seen before."""
+    """Return a function that makes layer names of choices, each only once.
+
+    A name seen before gets _1, _2, ... appended.
+    """
     seen = {}
 
     def unique(name):
+        name = architecture_lib.scope_name(name)
         seen[name] = seen.get(name, -1) + 1
         return f"{name}_{seen[name]}" if seen[name] else name
 

@@ -40,7 +40,9 @@ def build_supernet(space, estimator="relaxed", temperature=1.0, seed=0):
     )
     weights = {
         name: keras.Input(
-            batch_shape=(len(candidates),), dtype="float32", name=f"z_{name}"
+            batch_shape=(len(candidates),),
+            dtype="float32",
+            name=f"z_{architecture_lib.scope_name(name)}",
         )
         for name, candidates in choices.items()
     }
@@ -120,7 +122,7 @@ class SuperNet(keras.Model):
             trainable=False,
             autocast=False,
             aggregation="only_first_replica",
-            name=f"given_{name}",
+            name=f"given_{architecture_lib.scope_name(name)}",
         )
 
     def call(self, inputs, training=False):

@@ -90,6 +90,8 @@ def test_a_node_without_live_edges_is_zero(trained, images):
     bias = child.layers[-1].bias.numpy()
     outputs = child(images[0][:2]).numpy()
     np.testing.assert_array_equal(outputs, [bias, bias])
+    kinds = {type(x).__name__ for x in child.layers}
+    assert "Add" not in kinds
 
 
 def test_dead_nodes_of_a_cell_become_zeros_of_the_right_shape():

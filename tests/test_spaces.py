@@ -89,6 +89,28 @@ def test_the_same_name_shares_its_decision():
     assert len(snas_keras.convert(supernet, {"block": "skip"}).layers) == 1
 
 
+def test_names_may_have_any_letters(tmp_path, features, compiled):
+    """TensorFlow is stricter with names than a user is."""
+
+    @snas_keras.search_space
+    def _own(choose):
+        inputs = keras.Input((6,), name="features")
+        layers = {
+            "dense, 3": keras.layers.Dense(3),
+            "größer": keras.layers.Dense(3, activation="relu"),
+        }
+        return inputs, choose("_block 0!", layers)(inputs)
+
+    supernet = compiled(_own())
+    supernet.fit(*features, verbose=0)
+    assert list(supernet.derive()) == ["_block 0!"]
+    child = snas_keras.build_child(_own(), {"_block 0!": "größer"})
+    snas_keras.export_saved_model(child, tmp_path / "served")
+    converted = snas_keras.convert(supernet, {"_block 0!": "größer"})
+    names = [[x.name for x in m.layers] for m in (child, converted)]
+    assert names[0] == names[1]
+
+
 def test_the_same_name_with_other_candidates_is_refused():
     @snas_keras.search_space
     def inconsistent(choose):
