@@ -14,6 +14,7 @@ from snas_keras.estimators import ESTIMATORS
 from snas_keras.export import export_litert, export_onnx, export_saved_model
 from snas_keras.genotype import Genotype
 from snas_keras.operations import OPERATIONS
+from snas_keras.optimizers import CoupledSGD
 from snas_keras.resources import Resource
 from snas_keras.search_spaces import SEARCH_SPACES, cell
 from snas_keras.spaces import SearchSpace, search_space
@@ -29,6 +30,7 @@ __all__ = [
     "SEARCH_SPACES",
     "AddressableBatches",
     "Architecture",
+    "CoupledSGD",
     "Genotype",
     "MixedEdge",
     "Resource",

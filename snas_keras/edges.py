@@ -1,6 +1,7 @@
 """The edge of a supernet: all candidates at once, weighted."""
 
 import functools
+import operator
 
 import keras
 from keras import ops
@@ -164,10 +165,10 @@ def as_layer(choice, name, candidate):
 def _weighted_sum(weights, outputs):
     # A candidate may carry a dtype policy of its own.
     outputs = [ops.cast(y, weights.dtype) for y in outputs]
-    total = weights[0] * outputs[0]
-    for index in range(1, len(outputs)):
-        total = total + weights[index] * outputs[index]
-    return total
+    # One node, where weights[k] would make ten with its gradient.
+    weights = ops.unstack(weights)
+    terms = [w * y for w, y in zip(weights, outputs, strict=True)]
+    return functools.reduce(operator.add, terms)
 
 
 def _symbolic(shapes, dtype):

@@ -23,6 +23,7 @@ LEVELS = {
     "files": 0,
     "layers": 0,
     "estimators": 0,
+    "optimizers": 0,
     "genotype": 1,
     "data": 1,
     "operations": 1,
@@ -49,6 +50,8 @@ SIGNATURES = {
     "augment=None)",
     "Architecture": "(choices, estimator='relaxed', temperature=1.0, seed=0, "
     "**kwargs)",
+    "CoupledSGD": "(learning_rate=0.025, momentum=0.9, nesterov=False, "
+    "weight_decay=0.0, **kwargs)",
     "Genotype": "(choices)",
     "MixedEdge": "(candidates, choice=None, single_path=False, **kwargs)",
     "Resource": "(cost, weight, form='linear', estimator='expected', "

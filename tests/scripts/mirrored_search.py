@@ -25,7 +25,7 @@ def two_devices():
 
 def options():
     return {
-        "optimizer": keras.optimizers.SGD(0.1, momentum=0.9),
+        "optimizer": snas_keras.CoupledSGD(0.1, weight_decay=0.01),
         "architecture_optimizer": keras.optimizers.SGD(1.0),
         "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         "resource": snas_keras.Resource(cost_by_activation, 5.0),
