@@ -1,13 +1,13 @@
 """The distribution over child networks, p(Z | logits), as one Keras layer."""
 
 import collections
-import re
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from snas_keras import choices as choices_lib
 from snas_keras import estimators
 from snas_keras import genotype as genotype_lib
 
@@ -69,13 +69,13 @@ class Architecture(keras.layers.Layer):
     ):
         kwargs.setdefault("name", NAME)
         super().__init__(**kwargs)
-        self.choices = check_choices(choices)
+        self.choices = choices_lib.check_choices(choices)
         self.estimator = estimators.get(estimator)
         self.initial_temperature = check_temperature(temperature)
         self.seed = _check_seed(seed)
         self.logits = {
             name: self._float32(
-                len(candidates), "zeros", True, scope_name(name)
+                len(candidates), "zeros", True, choices_lib.scope_name(name)
             )
             for name, candidates in self.choices.items()
         }
@@ -253,114 +253,6 @@ class Architecture(keras.layers.Layer):
     def from_config(cls, config):
         estimator = estimators.deserialize(config["estimator"])
         return cls(**{**config, "estimator": estimator})
-
-
-def scope_name(name):
-    """Return `name` as TensorFlow accepts it for layers and variables.
-
-    Args:
-        name: str, any name.
-
-    Returns:
-        str, with "_" for what is not allowed, and not beginning with it.
-
-    Example:
-
-    >>> scope_name("block 0"), scope_name("_own"), scope_name("normal_0->2")
-    ('block_0', 'x_own', 'normal_0->2')
-    """
-    name = re.sub(r"[^A-Za-z0-9_.>-]", "_", name)
-    return name if name[0].isalnum() else f"x{name}"
-
-
-def check_choices(choices):
-    """Return {name: tuple of candidate names}, or refuse what cannot be that.
-
-    Args:
-        choices: mapping of str to sequence of str.
-
-    Returns:
-        dict of str to tuple of str.
-
-    Raises:
-        TypeError: a name is not a str.
-        ValueError: nothing to choose, a bad name, or a repeated candidate.
-    """
-    if not choices:
-        raise ValueError(
-            "An architecture needs at least one choice. Received: "
-            f"choices={choices!r}"
-        )
-    return {n: check_choice(n, c) for n, c in choices.items()}
-
-
-def check_choice(name, candidates):
-    """Return the candidate names of one choice as a tuple, or refuse them."""
-    candidates = tuple(candidates)
-    for word in (name, *candidates):
-        if not isinstance(word, str):
-            raise TypeError(
-                "Names of choices and candidates must be str. Received: "
-                f"{word!r} in choice {name!r}"
-            )
-        if not word or "/" in word:
-            raise ValueError(
-                "Names of choices and candidates must not be empty or contain "
-                f"'/'. Received: {word!r} in choice {name!r}"
-            )
-    if not candidates:
-        raise ValueError(
-            f"Choice {name!r} needs at least one candidate. Received: none"
-        )
-    if len(set(candidates)) < len(candidates):
-        raise ValueError(
-            f"Choice {name!r} repeats a candidate. Received: {candidates}"
-        )
-    return candidates
-
-
-def check_weights(weights, choices):
-    """Raise ValueError if weights do not fit the choices.
-
-    Args:
-        weights: mapping {choice name: weights, shape (candidates,)}.
-        choices: {choice name: candidate names}.
-
-    Raises:
-        ValueError: a choice is missing or unknown, a length is wrong, or a
-            weight is negative.
-    """
-    if not hasattr(weights, "keys") or set(weights) != set(choices):
-        names = sorted(weights) if hasattr(weights, "keys") else weights
-        raise ValueError(
-            "The weights need one entry for each choice. Received: "
-            f"{names!r}. The choices are: {sorted(choices)}"
-        )
-    for name, values in weights.items():
-        values = ops.convert_to_numpy(values)
-        if values.shape != (len(choices[name]),) or not (values >= 0).all():
-            raise ValueError(
-                f"The weights of choice {name!r} must be {len(choices[name])} "
-                f"numbers, none negative. Received: {values}"
-            )
-
-
-def check_one_hot(weights):
-    """Raise ValueError if weights are not one-hot, as a single path needs.
-
-    Args:
-        weights: mapping {choice name: weights, shape (candidates,)}.
-
-    Raises:
-        ValueError: a choice has none or several weights above zero.
-    """
-    for name, values in weights.items():
-        values = ops.convert_to_numpy(values)
-        if sorted(values)[:-1] != [0.0] * (len(values) - 1):
-            raise ValueError(
-                "A single path runs one candidate: all weights of a choice but "
-                f"one must be 0. Received: {values} for choice {name!r}"
-            )
 
 
 def check_temperature(temperature):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from snas_keras import architecture as architecture_lib
+from snas_keras import choices as choices_lib
 from snas_keras import edges, layers, spaces
 from snas_keras import genotype as genotype_lib
 
@@ -253,7 +253,7 @@ def _stock_operation(operation):
 
 
 def _layer_name(edge, candidate):
-    return architecture_lib.scope_name(f"{edge}_{candidate}")
+    return choices_lib.scope_name(f"{edge}_{candidate}")
 
 
 def _renamed(layer, name):

@@ -6,7 +6,7 @@ import operator
 import keras
 from keras import ops
 
-from snas_keras import architecture as architecture_lib
+from snas_keras import choices as choices_lib
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -146,7 +146,7 @@ def check_candidates(choice, candidates):
             f"The candidates of choice {choice!r} must be a mapping {{name: "
             f"layer}}. Received: {candidates!r}"
         )
-    architecture_lib.check_choice(choice, candidates)
+    choices_lib.check_choice(choice, candidates)
     return {name: as_layer(choice, name, c) for name, c in candidates.items()}
 
 

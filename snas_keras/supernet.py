@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from snas_keras import architecture as architecture_lib
+from snas_keras import choices as choices_lib
 from snas_keras import edges, estimators, resources, search_log, spaces
 from snas_keras import genotype as genotype_lib
 
@@ -42,7 +43,7 @@ def build_supernet(space, estimator="relaxed", temperature=1.0, seed=0):
         name: keras.Input(
             batch_shape=(len(candidates),),
             dtype="float32",
-            name=f"z_{architecture_lib.scope_name(name)}",
+            name=f"z_{choices_lib.scope_name(name)}",
         )
         for name, candidates in choices.items()
     }
@@ -122,7 +123,7 @@ class SuperNet(keras.Model):
             trainable=False,
             autocast=False,
             aggregation="only_first_replica",
-            name=f"given_{architecture_lib.scope_name(name)}",
+            name=f"given_{choices_lib.scope_name(name)}",
         )
 
     def call(self, inputs, training=False):
@@ -300,9 +301,9 @@ class SuperNet(keras.Model):
         """
         if isinstance(weights, genotype_lib.Genotype):
             weights = self.architecture.one_hot(weights)
-        architecture_lib.check_weights(weights, self.architecture.choices)
+        choices_lib.check_weights(weights, self.architecture.choices)
         if self.architecture.estimator is estimators.single_path:
-            architecture_lib.check_one_hot(weights)
+            choices_lib.check_one_hot(weights)
         for name, variable in self.given.items():
             variable.assign(weights[name])
 

@@ -24,6 +24,7 @@ LEVELS = {
     "layers": 0,
     "estimators": 0,
     "optimizers": 0,
+    "choices": 0,
     "genotype": 1,
     "data": 1,
     "operations": 1,

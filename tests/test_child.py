@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import layers
+from snas_keras import layers, resources
 
 
 def randomised(supernet, seed=0):
@@ -185,6 +185,18 @@ def test_converting_does_not_change_the_supernet(trained, images):
     child.set_weights([0.0 * w for w in child.get_weights()])
     np.testing.assert_array_equal(supernet(images[0]), before)
     assert supernet.get_config() == config
+
+
+def test_reading_costs_does_not_change_the_supernet(trained, images):
+    space, supernet = trained
+    config = supernet.get_config()
+    genotype = space.random_genotype(2)
+    costs = {resources.child_cost(supernet, genotype, "flops") for _ in "ab"}
+    assert len(costs) == 1
+    assert supernet.get_config() == config
+    np.testing.assert_array_equal(
+        snas_keras.convert(supernet)(images[0]), supernet(images[0])
+    )
 
 
 def test_genotype_that_does_not_fit_is_refused(trained):
