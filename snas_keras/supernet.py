@@ -39,15 +39,15 @@ def build_supernet(space, estimator="relaxed", temperature=1.0, seed=0):
     architecture = architecture_lib.Architecture(
         choices, estimator, temperature, seed
     )
+    unique = spaces.unique_names()
     weights = {
         name: keras.Input(
             batch_shape=(len(candidates),),
             dtype="float32",
-            name=f"z_{choices_lib.scope_name(name)}",
+            name=unique(f"z_{name}"),
         )
         for name, candidates in choices.items()
     }
-    unique = spaces.unique_names()
     single_path = architecture.estimator is estimators.single_path
 
     def choose(name, candidates):

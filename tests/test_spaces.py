@@ -99,14 +99,17 @@ def test_names_may_have_any_letters(tmp_path, features, compiled):
             "dense, 3": keras.layers.Dense(3),
             "größer": keras.layers.Dense(3, activation="relu"),
         }
-        return inputs, choose("_block 0!", layers)(inputs)
+        x = choose("_block 0!", layers)(inputs)
+        same = {"skip": keras.layers.Identity()}
+        return inputs, choose("_block_0_", same)(x)
 
     supernet = compiled(_own())
     supernet.fit(*features, verbose=0)
-    assert list(supernet.derive()) == ["_block 0!"]
-    child = snas_keras.build_child(_own(), {"_block 0!": "größer"})
+    assert list(supernet.derive()) == ["_block 0!", "_block_0_"]
+    genotype = {"_block 0!": "größer", "_block_0_": "skip"}
+    child = snas_keras.build_child(_own(), genotype)
     snas_keras.export_saved_model(child, tmp_path / "served")
-    converted = snas_keras.convert(supernet, {"_block 0!": "größer"})
+    converted = snas_keras.convert(supernet, genotype)
     names = [[x.name for x in m.layers] for m in (child, converted)]
     assert names[0] == names[1]
 
