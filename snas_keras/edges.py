@@ -4,9 +4,11 @@ import functools
 import operator
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from snas_keras import choices as choices_lib
+from snas_keras import shared_trace
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -47,11 +49,13 @@ class MixedEdge(keras.layers.Layer):
     """
 
     def __init__(self, candidates, choice=None, single_path=False, **kwargs):
-        super().__init__(**kwargs)
+        # The candidates cast their variables for themselves.
+        super().__init__(autocast=False, **kwargs)
         self.choice = choice
         self.single_path = single_path
         self.candidates = check_candidates(choice or self.name, candidates)
         self.supports_masking = True
+        self.trace = None
 
     def build(self, inputs_shape, weights_shape=None):
         del weights_shape
@@ -75,30 +79,50 @@ class MixedEdge(keras.layers.Layer):
                     f"{name!r} gives {shape}, from input shape {inputs_shape}"
                 )
 
-    def call(self, inputs, weights):
+    def call(self, inputs, weights, training=False):
+        if self.trace is None or not _can_share(inputs):
+            return self.mix(inputs, weights, training)
+        return self.trace(self, inputs, weights, training=training)
+
+    def mix(self, inputs, weights, training=False):
+        """Compute the weighted sum, here and now."""
         weights = ops.cast(weights, self.compute_dtype)
         if self.single_path:
-            return self._call_largest(inputs, weights)
-        outputs = [layer(inputs) for layer in self.candidates.values()]
+            return self._call_largest(inputs, weights, training)
+        outputs = [
+            layer(inputs, training=training)
+            for layer in self.candidates.values()
+        ]
         return keras.tree.map_structure(
             lambda *ys: _weighted_sum(weights, ys), *outputs
         )
 
-    def _call_largest(self, inputs, weights):
+    def _call_largest(self, inputs, weights, training):
         branches = [
-            functools.partial(self._call_alone, layer, inputs)
+            functools.partial(self._call_alone, layer, inputs, training)
             for layer in self.candidates.values()
         ]
-        outputs = ops.switch(ops.argmax(weights), branches)
+        outputs, state = ops.switch(ops.argmax(weights), branches)
+        for variable, value in zip(
+            self.non_trainable_variables, state, strict=True
+        ):
+            variable.assign(value)
         largest = ops.max(weights)
         return keras.tree.map_structure(lambda y: largest * y, outputs)
 
-    def _call_alone(self, layer, inputs):
+    def _call_alone(self, layer, inputs, training):
+        """Return the outputs, and the edge's state after the call."""
+        pairs = [(v, v.value) for v in self.variables]
+        with keras.StatelessScope(pairs) as scope:
+            outputs = layer(inputs, training=training)
+        state = [
+            scope.get_current_value(v) for v in self.non_trainable_variables
+        ]
         return keras.tree.map_structure(
-            lambda y: ops.cast(y, self.compute_dtype), layer(inputs)
-        )
+            lambda y: ops.cast(y, self.compute_dtype), outputs
+        ), state
 
-    def compute_output_spec(self, inputs, weights=None):
+    def compute_output_spec(self, inputs, weights=None, training=False):
         # Without this every symbolic call would trace all candidates again.
         first = next(iter(self.candidates.values()))
         return keras.tree.map_structure(
@@ -123,6 +147,37 @@ class MixedEdge(keras.layers.Layer):
             for name, layer in config["candidates"].items()
         }
         return cls(**{**config, "candidates": candidates})
+
+
+def share_traces(mixed_edges, recompute=False):
+    """Trace edges that compute the same only once.
+
+    Two edges do where the configs of their candidates are equal but for the
+    names. The variables stay each edge's own.
+
+    Args:
+        mixed_edges: iterable of built MixedEdge.
+        recompute: bool, whether edges are computed again in the backward pass
+            in place of keeping all that they computed, default False.
+    """
+    traces = {}
+    for edge in mixed_edges:
+        candidates = list(edge.candidates.values())
+        signatures = [
+            shared_trace.signature(layer, edge.candidate_input_shape)
+            for layer in candidates
+        ]
+        kind = (edge.single_path, edge.compute_dtype, *signatures)
+        if None in signatures:
+            kind = edge
+        if kind not in traces:
+            traces[kind] = shared_trace.SharedTrace(
+                edge,
+                MixedEdge.mix,
+                inline=not edge.single_path,
+                recompute=recompute,
+            )
+        edge.trace = traces[kind]
 
 
 def check_candidates(choice, candidates):
@@ -160,6 +215,16 @@ def as_layer(choice, name, candidate):
             f"a function of no arguments that makes one. Received: {layer!r}"
         )
     return layer
+
+
+def _can_share(inputs):
+    """Whether this call is part of a graph that one device computes."""
+    one_device = tf.distribute.get_strategy().num_replicas_in_sync == 1
+    is_masked = any(
+        getattr(x, "_keras_mask", None) is not None
+        for x in keras.tree.flatten(inputs)
+    )
+    return one_device and not is_masked and not tf.executing_eagerly()
 
 
 def _weighted_sum(weights, outputs):

@@ -10,7 +10,9 @@ from snas_keras import edges, estimators, resources, search_log, spaces
 from snas_keras import genotype as genotype_lib
 
 
-def build_supernet(space, estimator="relaxed", temperature=1.0, seed=0):
+def build_supernet(
+    space, estimator="relaxed", temperature=1.0, seed=0, recompute=False
+):
     """Build the supernet of a search space.
 
     Args:
@@ -20,6 +22,9 @@ def build_supernet(space, estimator="relaxed", temperature=1.0, seed=0):
         temperature: float above zero, default 1.0 as in the paper.
         seed: int, of the architecture's draws, default 0. The initial weights
             follow `keras.utils.set_random_seed`.
+        recompute: bool, whether every edge is computed again in the backward
+            pass in place of keeping what its candidates computed: less memory,
+            more time. Default False. Several replicas do without it.
 
     Returns:
         SuperNet, not compiled.
@@ -57,7 +62,7 @@ def build_supernet(space, estimator="relaxed", temperature=1.0, seed=0):
 
     inputs, outputs = spaces.as_functional(space, choose)
     network = keras.Model([inputs, weights], outputs, name=space.name)
-    return SuperNet(network, architecture)
+    return SuperNet(network, architecture, recompute)
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -76,6 +81,7 @@ class SuperNet(keras.Model):
     Args:
         network: functional Keras model, [inputs, {choice: weights}] -> outputs.
         architecture: Architecture of the same choices.
+        recompute: bool, as for `build_supernet`, default False.
         **kwargs: of `keras.Model`.
 
     Reference:
@@ -83,7 +89,7 @@ class SuperNet(keras.Model):
         2019, https://arxiv.org/abs/1812.09926.
     """
 
-    def __init__(self, network, architecture, **kwargs):
+    def __init__(self, network, architecture, recompute=False, **kwargs):
         super().__init__(**kwargs)
         if architecture.name != architecture_lib.NAME:
             raise ValueError(
@@ -91,6 +97,8 @@ class SuperNet(keras.Model):
                 f"{architecture_lib.NAME!r}, by which its optimizer is found. "
                 f"Received: name={architecture.name!r}"
             )
+        edges.share_traces(resources.mixed_edges(network), recompute)
+        self.recompute = recompute
         self.network = network
         self.architecture = architecture
         self.search_log = search_log.SearchLog([])
@@ -326,6 +334,7 @@ class SuperNet(keras.Model):
             "architecture": keras.saving.serialize_keras_object(
                 self.architecture
             ),
+            "recompute": self.recompute,
             "name": self.name,
         }
 

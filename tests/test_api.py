@@ -25,6 +25,7 @@ LEVELS = {
     "estimators": 0,
     "optimizers": 0,
     "choices": 0,
+    "shared_trace": 0,
     "genotype": 1,
     "data": 1,
     "operations": 1,
@@ -59,10 +60,11 @@ SIGNATURES = {
     "name=None)",
     "SearchCheckpoint": "(path, batches, every=None)",
     "SearchSpace": "(function, **options)",
-    "SuperNet": "(network, architecture, **kwargs)",
+    "SuperNet": "(network, architecture, recompute=False, **kwargs)",
     "TemperatureSchedule": "(schedule='linear')",
     "build_child": "(space, genotype, **options)",
-    "build_supernet": "(space, estimator='relaxed', temperature=1.0, seed=0)",
+    "build_supernet": "(space, estimator='relaxed', temperature=1.0, seed=0, "
+    "recompute=False)",
     "cell": "(choose, name, before, previous, filters, strides=1, "
     "halve_before=False, nodes=4, candidates=('none', 'max_pool_3x3', "
     "'avg_pool_3x3', 'skip_connect', 'sep_conv_3x3', 'sep_conv_5x5', "

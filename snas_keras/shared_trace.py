@@ -1,0 +1,158 @@
+"""One trace for all layers that compute the same from their own variables.
+
+The edges of a supernet repeat: the paper's eight cells have 112 edges of only
+five kinds. Each kind is traced, and its gradient built, once.
+"""
+
+import functools
+import json
+import math
+
+import keras
+import tensorflow as tf
+
+
+class SharedTrace:
+    """A layer's computation as a pure TensorFlow function of its variables.
+
+        outputs, new state = function(variables, state, inputs, training)
+
+    Layers of one `signature` can call it, each with its own variables.
+
+    Args:
+        layer: built Keras layer.
+        compute: function (layer, *inputs, training=...) -> outputs; what is
+            traced.
+        inline: bool, whether TensorFlow may expand the function where it is
+            called, default True: the graph takes longer to optimize, and runs
+            faster where calls have work in common.
+        recompute: bool, whether the function is run again in the backward pass
+            in place of keeping what it computed, default False.
+    """
+
+    def __init__(self, layer, compute, inline=True, recompute=False):
+        self.layer = layer
+        self.compute = compute
+        attributes = None if inline else {"_noinline": True}
+        function = tf.function(
+            self._traced,
+            autograph=False,
+            experimental_attributes=attributes,
+        )
+        self.functions = {
+            training: _maybe_recomputed(
+                functools.partial(function, training), recompute
+            )
+            for training in (False, True)
+        }
+        self.is_pure = True
+
+    def __call__(self, layer, *inputs, training=False):
+        if not self.is_pure:
+            return self.compute(layer, *inputs, training=training)
+        try:
+            outputs, updates = self.functions[bool(training)](
+                _values(layer.trainable_variables),
+                _values(layer.non_trainable_variables),
+                inputs,
+            )
+        except _NotPureError:
+            self.is_pure = False
+            return self(layer, *inputs, training=training)
+        for variable, value in _unpacked(layer, updates):
+            variable.assign(value)
+        return outputs
+
+    def _traced(self, training, values, state, inputs):
+        layer = self.layer
+        pairs = [
+            *zip(layer.trainable_variables, values, strict=True),
+            *zip(layer.non_trainable_variables, state, strict=True),
+        ]
+        with keras.StatelessScope(pairs, collect_losses=True) as scope:
+            outputs = self.compute(layer, *inputs, training=training)
+        captures = tf.compat.v1.get_default_graph().external_captures
+        if scope.losses or captures:
+            raise _NotPureError
+        new = [
+            scope.get_current_value(v) for v in layer.non_trainable_variables
+        ]
+        return outputs, _packed(state, new)
+
+
+def _maybe_recomputed(function, recompute):
+    return keras.remat(function) if recompute else function
+
+
+class _NotPureError(Exception):
+    """The layer adds losses, or uses tensors that Keras does not know of."""
+
+
+def signature(layer, input_shape):
+    """Describe what a layer computes, whatever its name.
+
+    Args:
+        layer: Keras layer.
+        input_shape: what the layer was built for.
+
+    Returns:
+        str, equal for layers that compute the same from equal variables, or
+        None where the layer cannot be described by its config.
+    """
+    try:
+        config = keras.saving.serialize_keras_object(layer)
+    except (NotImplementedError, TypeError, ValueError):
+        return None
+    return json.dumps([_nameless(config), input_shape], default=repr)
+
+
+def _nameless(config):
+    if isinstance(config, (list, tuple)):
+        return [_nameless(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: _nameless(value) for key, value in config.items()}
+    if "class_name" in config and isinstance(config.get("config"), dict):
+        config["config"].pop("name", None)
+    return config
+
+
+def _values(variables):
+    return [tf.convert_to_tensor(v.value) for v in variables]
+
+
+# New values of the state leave the function as integers, one tensor a dtype:
+# TensorFlow would make zeros as the gradient of each float output.
+
+_INTEGERS = {2: tf.int16, 4: tf.int32, 8: tf.int64}
+
+
+def _packed(old, new):
+    """Return {indices: flat integer tensor} of what has changed."""
+    changed = {}
+    for index, (before, after) in enumerate(zip(old, new, strict=True)):
+        if after is not before:
+            changed.setdefault(before.dtype, []).append(index)
+    return {
+        tuple(indices): _bits(
+            tf.concat([tf.reshape(new[i], [-1]) for i in indices], 0)
+        )
+        for indices in changed.values()
+    }
+
+
+def _bits(values):
+    if values.dtype.is_integer:
+        return values
+    return tf.bitcast(values, _INTEGERS[values.dtype.size])
+
+
+def _unpacked(layer, updates):
+    """Yield (variable, new value)."""
+    state = layer.non_trainable_variables
+    for indices, bits in updates.items():
+        variables = [state[i] for i in indices]
+        values = tf.bitcast(bits, variables[0].dtype)
+        parts = tf.split(values, [math.prod(v.shape) for v in variables])
+        for variable, part in zip(variables, parts, strict=True):
+            yield variable, tf.reshape(part, variable.shape)

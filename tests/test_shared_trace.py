@@ -1,0 +1,175 @@
+"""Edges alike share one trace, each with its own variables and state."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import snas_keras
+from snas_keras import edges, resources
+
+X = np.random.default_rng(0).normal(size=(4, 6, 6, 2)).astype("float32")
+WEIGHTS = np.float32([0.5, 0.2, 0.3])
+
+
+@keras.saving.register_keras_serializable(package="snas_keras_tests")
+class CountsTraces(keras.layers.Layer):
+    """Passes its input on; counts how often Python runs it."""
+
+    calls = 0
+
+    def call(self, inputs):
+        CountsTraces.calls += 1
+        return inputs
+
+
+@keras.saving.register_keras_serializable(package="snas_keras_tests")
+class AddsLoss(keras.layers.Layer):
+    def call(self, inputs):
+        self.add_loss(tf.reduce_sum(inputs))
+        return inputs
+
+
+@keras.saving.register_keras_serializable(package="snas_keras_tests")
+class HasTable(keras.layers.Layer):
+    """Uses a tensor that is not in its config."""
+
+    tables = iter(range(1, 100))
+
+    def build(self, input_shape):
+        self.table = tf.constant(float(next(self.tables)))
+
+    def call(self, inputs):
+        return inputs * self.table
+
+
+def edge(third, seed, single_path=False):
+    keras.utils.set_random_seed(seed)
+    candidates = {
+        "conv": snas_keras.OPERATIONS["sep_conv_3x3"](2),
+        "drop": keras.layers.Dropout(0.5, seed=seed),
+        "third": third,
+    }
+    if single_path:
+        candidates["drop"] = keras.layers.Identity()
+    made = edges.MixedEdge(candidates, single_path=single_path)
+    made.build(X.shape, (3,))
+    return made
+
+
+def run(pair, share, weights=WEIGHTS, recompute=False):
+    """Outputs, gradients and state of two edges in one graph."""
+    if share:
+        edges.share_traces(pair, recompute)
+
+    @tf.function
+    def step(x, w):
+        with tf.GradientTape() as tape:
+            tape.watch([x, w])
+            y = x
+            for one in pair:
+                y = one(y, w, training=True)
+            loss = tf.reduce_sum(y**2)
+        variables = [v.value for one in pair for v in one.trainable_variables]
+        return y, tape.gradient(
+            loss, [x, w, *variables], unconnected_gradients="zero"
+        )
+
+    y, gradients = step(tf.constant(X), tf.constant(weights))
+    state = [np.array(v) for one in pair for v in one.non_trainable_variables]
+    return [np.array(v) for v in (y, *gradients, *state)]
+
+
+def assert_same(a, b):
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_shared_equals_not_shared(recompute):
+    """Also the moving statistics and the random state of Dropout, once."""
+
+    def pair():
+        # One seed: the configs must be equal.
+        return [edge(snas_keras.OPERATIONS["max_pool_3x3"](2), 7) for _ in "ab"]
+
+    shared = pair()
+    assert_same(run(pair(), False), run(shared, True, recompute=recompute))
+    assert shared[0].trace is shared[1].trace
+    assert shared[0].trace.is_pure
+
+
+@pytest.mark.parametrize("chosen", range(3))
+def test_shared_single_path_equals_not_shared(chosen):
+    weights = np.eye(3, dtype="float32")[chosen]
+
+    def pair():
+        return [
+            edge(snas_keras.OPERATIONS["max_pool_3x3"](2), 7, True)
+            for _ in "ab"
+        ]
+
+    assert_same(run(pair(), False, weights), run(pair(), True, weights))
+
+
+def test_a_second_edge_is_not_traced_again():
+    counts = []
+    for share in (False, True):
+        pair = [edge(CountsTraces(), 7) for _ in "abcd"]
+        CountsTraces.calls = 0
+        run(pair, share)
+        counts.append(CountsTraces.calls)
+    assert counts[0] == 4
+    assert counts[1] == 1
+
+
+@pytest.mark.parametrize("third", [AddsLoss, HasTable])
+def test_what_is_not_pure_is_not_shared(third):
+    pair = [edge(third(), 7) for _ in "ab"]
+    run(pair, True)
+    assert not pair[0].trace.is_pure
+    if third is AddsLoss:
+        assert len(pair[1].losses) == 1
+
+
+def test_tables_of_each_layer_are_its_own():
+    """y = 1/2 conv + ..., with weight on the third candidate alone."""
+    pair = [edge(HasTable(), 7) for _ in "ab"]
+    tables = [float(one.candidates["third"].table) for one in pair]
+    y = run(pair, True, np.float32([0.0, 0.0, 1.0]))[0]
+    np.testing.assert_allclose(y, X * tables[0] * tables[1], rtol=1e-6)
+    assert tables[0] != tables[1]
+
+
+def test_layers_of_other_configs_do_not_share():
+    first = edge(keras.layers.Rescaling(1.0), 7)
+    second = edge(keras.layers.Rescaling(2.0), 7)
+    edges.share_traces([first, second])
+    assert first.trace is not second.trace
+
+
+def test_the_papers_cells_have_five_kinds_of_edge():
+    space = snas_keras.SEARCH_SPACES["snas_cifar"](cells=3, channels=4)
+    supernet = snas_keras.build_supernet(space)
+    mixed = resources.mixed_edges(supernet.network)
+    assert len(mixed) == 42
+    assert len({id(one.trace) for one in mixed}) == 5
+
+
+def test_step_uses_the_shared_trace_under_mixed_precision():
+    """Batch norm must see float32 scales, not values cast there and back."""
+    pairs = []
+    for share in (False, True):
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            pair = [
+                edge(snas_keras.OPERATIONS["max_pool_3x3"](2), 7) for _ in "ab"
+            ]
+        finally:
+            keras.config.set_dtype_policy("float32")
+        for one in pair:
+            for v in one.trainable_variables:
+                v.assign(v + 1e-3)
+        pairs.append(run(pair, share))
+    # The two graphs are expanded to the same kernels.
+    assert_same(*pairs)
