@@ -365,3 +365,24 @@ def test_bad_windows_are_refused(size, message):
 def test_bad_filters_of_factorized_reduce_are_refused(filters, message):
     with pytest.raises(ValueError, match=f"{message}.*filters={filters}"):
         layers.FactorizedReduce(filters)
+
+
+@pytest.mark.parametrize("kind", ["max", "avg"])
+@pytest.mark.parametrize("sides", [(6, 8), (5, 7)])
+@pytest.mark.parametrize("size", [3, 5])
+def test_strided_pooling_is_the_same_in_training(kind, sides, size):
+    pool = layers.SymmetricPooling2D(kind, size, 2)
+    x = np.random.default_rng(0).normal(size=(2, *sides, 3)).astype("float32")
+    np.testing.assert_allclose(
+        pool(x, training=True), pool(x, training=False), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_factorized_reduce_takes_the_same_pixels_in_training():
+    """Without the batch norm, whose statistics differ in training."""
+    reduce = layers.FactorizedReduce(4)
+    reduce.build((2, 6, 8, 3))
+    x = np.random.default_rng(0).normal(size=(2, 6, 8, 3)).astype("float32")
+    pairs = zip(reduce._halves(x), reduce._stock_halves(x), strict=True)
+    for fast, stock in pairs:
+        np.testing.assert_allclose(fast, stock, rtol=1e-5, atol=1e-6)
