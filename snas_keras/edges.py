@@ -1,14 +1,13 @@
 """The edge of a supernet: all candidates at once, weighted."""
 
 import functools
-import operator
 
 import keras
 import tensorflow as tf
 from keras import ops
 
 from snas_keras import choices as choices_lib
-from snas_keras import shared_trace
+from snas_keras import layers, shared_trace
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -89,13 +88,13 @@ class MixedEdge(keras.layers.Layer):
         weights = ops.cast(weights, self.compute_dtype)
         if self.single_path:
             return self._call_largest(inputs, weights, training)
-        outputs = [
-            layer(inputs, training=training)
-            for layer in self.candidates.values()
+        # One node, where weights[k] would make ten with its gradient.
+        pairs = zip(ops.unstack(weights), self.candidates.values(), strict=True)
+        terms = [
+            layers.weighted(layer, weight, inputs, training)
+            for weight, layer in pairs
         ]
-        return keras.tree.map_structure(
-            lambda *ys: _weighted_sum(weights, ys), *outputs
-        )
+        return keras.tree.map_structure(lambda *ys: tf.add_n(ys), *terms)
 
     def _call_largest(self, inputs, weights, training):
         branches = [
@@ -225,15 +224,6 @@ def _can_share(inputs):
         for x in keras.tree.flatten(inputs)
     )
     return one_device and not is_masked and not tf.executing_eagerly()
-
-
-def _weighted_sum(weights, outputs):
-    # A candidate may carry a dtype policy of its own.
-    outputs = [ops.cast(y, weights.dtype) for y in outputs]
-    # One node, where weights[k] would make ten with its gradient.
-    weights = ops.unstack(weights)
-    terms = [w * y for w, y in zip(weights, outputs, strict=True)]
-    return functools.reduce(operator.add, terms)
 
 
 def _symbolic(shapes, dtype):

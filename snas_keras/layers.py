@@ -36,19 +36,24 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs, training=None, mask=None, weight=None):
         is_image = len(inputs.shape) == 4 and self.axis in (3, -1)
         is_plain = is_image and mask is None and not self.synchronized
         if training and self.trainable and is_plain:
-            return self._fused(inputs)
-        return super().call(inputs, training=training, mask=mask)
+            return self._fused(inputs, weight)
+        outputs = super().call(inputs, training=training, mask=mask)
+        return outputs if weight is None else weight * outputs
 
-    def _fused(self, inputs):
-        channels = inputs.shape[-1]
+    def _fused(self, inputs, weight):
+        scale = _value(self.gamma, self.scale, tf.ones, inputs.shape[-1])
+        offset = _value(self.beta, self.center, tf.zeros, inputs.shape[-1])
+        if weight is not None:
+            weight = ops.cast(weight, scale.dtype)
+            scale, offset = weight * scale, weight * offset
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=ops.cast(inputs, self.compute_dtype),
-            scale=_value(self.gamma, self.scale, tf.ones, channels),
-            offset=_value(self.beta, self.center, tf.zeros, channels),
+            scale=scale,
+            offset=offset,
             mean=_value(self.moving_mean),
             variance=_value(self.moving_variance),
             epsilon=self.epsilon,
@@ -153,10 +158,11 @@ class FactorizedReduce(keras.layers.Layer):
         self.odd.build(input_shape)
         self.norm.build((*input_shape[:-1], self.filters))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, weight=None):
         x = ops.relu(inputs)
         halves = self._halves(x) if training else self._stock_halves(x)
-        return self.norm(ops.concatenate(halves, axis=-1), training=training)
+        x = ops.concatenate(halves, axis=-1)
+        return self.norm(x, training=training, weight=weight)
 
     def _stock_halves(self, x):
         return [self.even(x), self.odd(x[:, 1:, 1:])]
@@ -260,6 +266,36 @@ class SymmetricPooling2D(keras.layers.Layer):
     def get_config(self):
         config = {"kind": self.kind, "size": self.size, "strides": self.strides}
         return {**super().get_config(), **config}
+
+
+def weighted(layer, weight, inputs, training=False):
+    """Compute weight * layer(inputs), in training by the last batch norm.
+
+    A batch norm takes the weight into its scale and offset, so that the output
+    is neither kept nor passed over once more for the weight's sake:
+
+        weight (scale x + offset) = (weight scale) x + weight offset
+
+    Args:
+        layer: Keras layer.
+        weight: float scalar tensor of the dtype that is wanted.
+        inputs: what the layer takes.
+        training: bool, default False.
+
+    Returns:
+        What the layer returns.
+    """
+    *parts, last = layer.layers if type(layer) is keras.Sequential else [layer]
+    if training and isinstance(last, (BatchNormalization, FactorizedReduce)):
+        for part in parts:
+            inputs = part(inputs, training=training)
+        y = last(inputs, training=training, weight=weight)
+        return ops.cast(y, weight.dtype)
+    # A candidate may carry a dtype policy of its own.
+    return keras.tree.map_structure(
+        lambda y: weight * ops.cast(y, weight.dtype),
+        layer(inputs, training=training),
+    )
 
 
 def subsampling(strides):

@@ -386,3 +386,70 @@ def test_factorized_reduce_takes_the_same_pixels_in_training():
     pairs = zip(reduce._halves(x), reduce._stock_halves(x), strict=True)
     for fast, stock in pairs:
         np.testing.assert_allclose(fast, stock, rtol=1e-5, atol=1e-6)
+
+
+SLOPES = np.random.default_rng(7).normal(size=(4, 4, 1)).astype("float32")
+WEIGHTED = {
+    "batch norm": layers.BatchNormalization,
+    "plain batch norm": lambda: layers.BatchNormalization(
+        center=False, scale=False
+    ),
+    "factorized reduce": lambda: layers.FactorizedReduce(4),
+    "sequential": lambda: keras.Sequential(
+        [KL.Conv2D(3, 3, use_bias=False), layers.BatchNormalization()]
+    ),
+    "stock": lambda: keras.Sequential(
+        [KL.Conv2D(3, 3), KL.BatchNormalization()]
+    ),
+    "zero": layers.Zero,
+}
+
+
+def learned(make, function, training):
+    """Return output, gradients and state of function(layer, weight, x)."""
+    keras.utils.set_random_seed(0)
+    layer = make()
+    layer.build(X.shape)
+    weight, x = tf.Variable(0.3), tf.Variable(X)
+    with tf.GradientTape() as tape:
+        y = function(layer, weight, x, training=training)
+        loss = tf.reduce_sum(y * SLOPES[: y.shape[1], : y.shape[2]])
+    variables = [weight, x, *(v.value for v in layer.trainable_variables)]
+    gradients = tape.gradient(
+        loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    return [y, *gradients, *layer.get_weights()]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_weighted_is_the_weight_times_the_layer(kind, training):
+    """Gradients are sums of some 32 terms below ten in float32."""
+
+    def plain(layer, weight, x, training):
+        return weight * layer(x, training=training)
+
+    make = WEIGHTED[kind]
+    results = learned(make, layers.weighted, training)
+    expected = learned(make, plain, training)
+    for one, other in zip(results, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+def test_the_last_batch_norm_takes_the_weight_in_training(monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        layers.BatchNormalization,
+        "_fused",
+        lambda self, x, weight: given.append(weight) or x,
+    )
+    for kind in ("batch norm", "factorized reduce", "sequential"):
+        layers.weighted(WEIGHTED[kind](), tf.constant(0.3), X, training=True)
+    assert [float(weight) for weight in given] == pytest.approx([0.3] * 3)
+
+
+def test_weighted_gives_the_dtype_of_the_weight():
+    layer = layers.BatchNormalization(dtype="mixed_bfloat16")
+    for training in (False, True):
+        y = layers.weighted(layer, tf.constant(0.3), X, training=training)
+        assert y.dtype == "float32"
