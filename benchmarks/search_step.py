@@ -2,54 +2,61 @@
 
     python benchmarks/search_step.py --cells 8 --batch 64 --output step.json
 
-Prints one line and, on request, writes it as JSON with versions and machine.
 The step is what `fit` runs: draw, forward, backward, clipping, both optimizers.
+It is the contestant of the other benchmarks, which start it with `--serve`.
 """
 
-import argparse
-import json
 import os
-import pathlib
-import platform
-import resource
 import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import harness
 import keras
 import tensorflow as tf
 
 import snas_keras
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cells", type=int, default=8)
-    parser.add_argument("--channels", type=int, default=16)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--image", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=5)
+def arguments(description):
+    """Parse the options of what is built."""
+    parser = harness.arguments(description)
+    parser.add_argument(
+        "--candidates", type=int, default=8, help="the last so many of 8"
+    )
     parser.add_argument(
         "--estimator", choices=sorted(snas_keras.ESTIMATORS), default="relaxed"
     )
     parser.add_argument("--recompute", action="store_true")
     parser.add_argument("--jit-compile", action="store_true")
     parser.add_argument("--dtype-policy", default="float32")
-    parser.add_argument("--output", type=pathlib.Path, help="JSON file")
     return parser.parse_args()
 
 
-def build(args):
-    keras.config.set_dtype_policy(args.dtype_policy)
-    keras.utils.set_random_seed(0)
+def search_space(args):
+    """Make the paper's space with the last so many of its candidates."""
     space = snas_keras.SEARCH_SPACES["snas_cifar"](
         cells=args.cells,
         channels=args.channels,
         input_shape=(args.image, args.image, 3),
     )
+
+    @snas_keras.search_space
+    def limited(choose):
+        def choose_limited(name, candidates):
+            names = list(candidates)[-args.candidates :]
+            return choose(name, {n: candidates[n] for n in names})
+
+        return space.function(choose_limited, **space.options)
+
+    return limited()
+
+
+def build(args):
+    keras.config.set_dtype_policy(args.dtype_policy)
+    keras.utils.set_random_seed(0)
     supernet = snas_keras.build_supernet(
-        space, estimator=args.estimator, recompute=args.recompute
+        search_space(args), estimator=args.estimator, recompute=args.recompute
     )
     supernet.compile(
         snas_keras.CoupledSGD(weight_decay=3e-4, global_clipnorm=5.0),
@@ -70,61 +77,70 @@ def one_batch(args):
     return iter(tf.data.Dataset.from_tensors((x, y)).repeat())
 
 
-def seconds(function):
-    start = time.perf_counter()
-    result = function()
-    return time.perf_counter() - start, result
+def prepare(args):
+    """Build, compile, trace and take the first step.
 
-
-def measure(args):
-    build_seconds, supernet = seconds(lambda: build(args))
+    Returns:
+        (step, facts): a function of no arguments, and a dict.
+    """
+    build_seconds, supernet = harness.seconds(lambda: build(args))
     supernet.make_train_function()
     batches = one_batch(args)
 
     def step():
         return float(supernet.train_function(batches)["loss"])
 
-    first, _ = seconds(step)
-    steps = [seconds(step)[0] for _ in range(args.steps)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
+    first_step_seconds, loss = harness.seconds(step)
+    facts = {
         "build_seconds": build_seconds,
-        "first_step_seconds": first,
-        "step_seconds": statistics.median(steps),
-        "all_steps_seconds": steps,
-        "peak_megabytes": peak // 1024,
-        "parameters": sum(
-            v.value.shape.num_elements()
-            for v in supernet.network.trainable_variables
-        ),
+        "first_step_seconds": first_step_seconds,
+        "first_loss": loss,
+        "parameters": count(supernet.network.trainable_variables),
+        "moving_statistics": count(supernet.network.non_trainable_variables),
+        "logits": count(supernet.architecture.trainable_variables),
+        "device_megabytes": device_megabytes(),
     }
+    return step, facts
 
 
-def machine():
-    return {
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "snas_keras": snas_keras.__version__,
-        "python": platform.python_version(),
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "gpus": [d.name for d in tf.config.list_physical_devices("GPU")],
-    }
+def device_megabytes():
+    """Return the peak memory of all GPUs; 0 where there is none."""
+    gpus = tf.config.list_physical_devices("GPU")
+    peaks = [
+        tf.config.experimental.get_memory_info(f"GPU:{index}")["peak"]
+        for index in range(len(gpus))
+    ]
+    return sum(peaks) // 2**20
+
+
+def count(variables):
+    return sum(v.value.shape.num_elements() for v in variables)
 
 
 def main():
-    args = arguments()
-    result = measure(args)
-    print(
-        f"{args.cells} cells, batch {args.batch}, {args.estimator}: build "
-        f"{result['build_seconds']:.1f} s, first step "
-        f"{result['first_step_seconds']:.1f} s, step "
-        f"{result['step_seconds']:.3f} s, peak {result['peak_megabytes']} MB"
-    )
-    if args.output:
-        options = {**vars(args), "output": str(args.output)}
-        report = {"options": options, **result, "machine": machine()}
-        args.output.write_text(json.dumps(report, indent=2) + "\n")
+    args = arguments(__doc__)
+    step, facts = prepare(args)
+    if args.serve:
+        return harness.serve(harness.timed(step), facts)
+    steps = [harness.seconds(step)[0] for _ in range(args.steps)]
+    row = {
+        "name": args.estimator,
+        **facts,
+        "step_seconds": statistics.median(steps),
+        "all_steps_seconds": steps,
+        "peak_megabytes": harness.peak_megabytes(),
+    }
+    harness.print_table([row], COLUMNS)
+    harness.write(args.output, vars(args), [row])
+
+
+COLUMNS = {
+    "estimator": lambda row: row["name"],
+    "build, s": lambda row: f"{row['build_seconds']:.1f}",
+    "first step, s": lambda row: f"{row['first_step_seconds']:.1f}",
+    "step, s": lambda row: f"{row['step_seconds']:.3f}",
+    "peak memory, MB": lambda row: str(row["peak_megabytes"]),
+}
 
 
 if __name__ == "__main__":
