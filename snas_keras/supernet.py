@@ -1,5 +1,7 @@
 """The supernet: all children of a search space trained at once."""
 
+import logging
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -8,6 +10,8 @@ from snas_keras import architecture as architecture_lib
 from snas_keras import choices as choices_lib
 from snas_keras import edges, estimators, resources, search_log, spaces
 from snas_keras import genotype as genotype_lib
+
+_LOGGER = logging.getLogger("snas_keras")
 
 
 def build_supernet(
@@ -152,6 +156,7 @@ class SuperNet(keras.Model):
         loss=None,
         *,
         resource=None,
+        jit_compile="auto",
         **kwargs,
     ):
         """Configure the search.
@@ -164,7 +169,11 @@ class SuperNet(keras.Model):
                 logits. Default Adam(3e-4, beta_1=0.5), as in the paper's code.
             loss: as in `keras.Model.compile`.
             resource: Resource, or list of them, default none.
-            **kwargs: of `keras.Model.compile`, e.g. `metrics`, `jit_compile`,
+            jit_compile: bool, whether XLA compiles the step, or "auto", the
+                default: on a single GPU it does, on a CPU it does not, where
+                its depthwise convolutions are many times slower. The logger
+                "snas_keras" notes what was chosen.
+            **kwargs: of `keras.Model.compile`, e.g. `metrics`,
                 `steps_per_execution`.
 
         Raises:
@@ -174,11 +183,20 @@ class SuperNet(keras.Model):
                 strategy.
         """
         optimizer = _joint_optimizer(optimizer, architecture_optimizer)
-        self._refuse_under_strategy(optimizer, kwargs)
+        self._refuse_under_strategy(
+            optimizer, {**kwargs, "jit_compile": jit_compile}
+        )
         resources_ = resources.check_resources(resource, self.architecture)
         losses = [resources.ResourceLoss(r, self.network) for r in resources_]
         with self.distribute_strategy.scope():
-            super().compile(optimizer=optimizer, loss=loss, **kwargs)
+            super().compile(
+                optimizer=optimizer,
+                loss=loss,
+                jit_compile=jit_compile,
+                **kwargs,
+            )
+            self.asked_jit_compile = jit_compile
+            _note_jit_compile(self.jit_compile)
             self.search_log = search_log.SearchLog(losses)
             # Now, so that a file's optimizer state finds its variables.
             if not self.optimizer.built:
@@ -206,6 +224,8 @@ class SuperNet(keras.Model):
     def get_compile_config(self):
         config = super().get_compile_config()
         if config:
+            # "auto" is asked again of the device that loads the file.
+            config["jit_compile"] = self.asked_jit_compile
             config["resource"] = [
                 keras.saving.serialize_keras_object(loss.resource)
                 for loss in self.search_log.resource_losses
@@ -345,6 +365,13 @@ class SuperNet(keras.Model):
             for key in ("network", "architecture")
         }
         return cls(**{**config, **parts})
+
+
+def _note_jit_compile(is_on):
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    note = "XLA is %s. GPUs: %d. `jit_compile` of `compile` sets it."
+    level = logging.WARNING if is_on and not gpus else logging.INFO
+    _LOGGER.log(level, note, "on" if is_on else "off", gpus)
 
 
 class _DrawForEachBatch(keras.callbacks.Callback):

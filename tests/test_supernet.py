@@ -432,6 +432,48 @@ def test_run_eagerly_gives_the_same_numbers(dense_space, features, compiled):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def with_devices(monkeypatch, *kinds):
+    devices = [tf.config.PhysicalDevice(f"/{kind}:0", kind) for kind in kinds]
+
+    def listed(kind=None):
+        return [d for d in devices if kind in (None, d.device_type)]
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", listed)
+
+
+@pytest.mark.parametrize("kinds", [["CPU"], ["CPU", "GPU"]])
+def test_xla_is_chosen_by_the_device_and_noted(
+    kinds, monkeypatch, caplog, tiny_space, compiled
+):
+    with_devices(monkeypatch, *kinds)
+    caplog.set_level("INFO", "snas_keras")
+    supernet = compiled(tiny_space)
+    assert supernet.jit_compile == ("GPU" in kinds)
+    [record] = [r for r in caplog.records if "XLA" in r.message]
+    assert record.levelname == "INFO"
+    assert ("XLA is on" in record.message) == ("GPU" in kinds)
+
+
+def test_xla_on_a_cpu_is_warned_of(monkeypatch, caplog, tiny_space, compiled):
+    with_devices(monkeypatch, "CPU")
+    compiled(tiny_space, jit_compile=True)
+    assert [r.levelname for r in caplog.records if "XLA" in r.message] == [
+        "WARNING"
+    ]
+
+
+def test_a_file_asks_the_device_that_loads_it(
+    tmp_path, monkeypatch, tiny_space, compiled
+):
+    with monkeypatch.context() as context:
+        with_devices(context, "CPU", "GPU")
+        supernet = compiled(tiny_space)
+        assert supernet.jit_compile
+        supernet.save(tmp_path / "search.keras")
+    loaded = keras.models.load_model(tmp_path / "search.keras")
+    assert not loaded.jit_compile
+
+
 @pytest.mark.parametrize("estimator", sorted(snas_keras.ESTIMATORS))
 def test_jit_compile_trains(tiny_space, images, compiled, estimator):
     supernet = compiled(tiny_space, estimator=estimator, jit_compile=True)
