@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from snas_keras import architecture as architecture_lib
-from snas_keras import data, files, layers
+from snas_keras import data, files, layers, multi_worker
 
 
 def linear(initial=1.0, final=0.03):
@@ -117,6 +117,7 @@ class SearchCheckpoint(keras.callbacks.Callback):
     It works for any Keras model, retraining included.
 
     The state of other callbacks is not saved (`EarlyStopping` starts afresh).
+    Under several workers the first one writes, and all read the same path.
 
     Args:
         path: path of the file, e.g. "runs/search.npz". It is replaced in one
@@ -188,6 +189,9 @@ class SearchCheckpoint(keras.callbacks.Callback):
             **self._values(),
             "state": np.array(json.dumps(self.state)),
         }
+        # All workers read their variables together; one writes.
+        if not multi_worker.is_chief(self.model.distribute_strategy):
+            return
         with files.replacing(self.path) as temporary:
             with open(temporary, "wb") as file:
                 np.savez(file, **arrays)

@@ -8,7 +8,14 @@ from keras import ops
 
 from snas_keras import architecture as architecture_lib
 from snas_keras import choices as choices_lib
-from snas_keras import edges, estimators, resources, search_log, spaces
+from snas_keras import (
+    edges,
+    estimators,
+    multi_worker,
+    resources,
+    search_log,
+    spaces,
+)
 from snas_keras import genotype as genotype_lib
 
 _LOGGER = logging.getLogger("snas_keras")
@@ -70,7 +77,7 @@ def build_supernet(
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
-class SuperNet(keras.Model):
+class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
     """All children of a search space, and the distribution over them.
 
     Training draws the weights of all edges once a step, and moves the weights

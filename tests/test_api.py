@@ -26,6 +26,7 @@ LEVELS = {
     "optimizers": 0,
     "choices": 0,
     "shared_trace": 0,
+    "multi_worker": 0,
     "genotype": 1,
     "data": 1,
     "operations": 1,
