@@ -16,6 +16,7 @@ from snas_keras.genotype import Genotype
 from snas_keras.operations import OPERATIONS
 from snas_keras.optimizers import CoupledSGD
 from snas_keras.resources import Resource
+from snas_keras.retention import retention_report
 from snas_keras.search_spaces import SEARCH_SPACES, cell
 from snas_keras.spaces import SearchSpace, search_space
 from snas_keras.supernet import SuperNet, build_supernet
@@ -46,5 +47,6 @@ __all__ = [
     "export_onnx",
     "export_saved_model",
     "recalibrate_batch_norm",
+    "retention_report",
     "search_space",
 ]

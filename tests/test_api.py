@@ -40,6 +40,7 @@ LEVELS = {
     "child": 5,
     "callbacks": 5,
     "export": 5,
+    "retention": 6,
     "supernet": 6,
     "testing": 7,
 }
@@ -75,6 +76,9 @@ SIGNATURES = {
     "export_onnx": "(model, path)",
     "export_saved_model": "(model, path, genotype=None)",
     "recalibrate_batch_norm": "(model, data, steps=None)",
+    "retention_report": "(supernet, data, train_data=None, *, metric=None, "
+    "cost='flops', draws=8, children=8, recalibration_steps=None, "
+    "fine_tune=None, seed=0)",
     "search_space": "(function)",
 }
 

@@ -1,0 +1,160 @@
+"""The retention report, its numbers recomputed from what was saved."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import snas_keras
+from snas_keras import resources, retention
+from tests import conftest
+
+
+@pytest.fixture(scope="module")
+def images():
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 3, 64)
+    x = generator.normal(size=(64, 4, 4, 2)) + y[:, None, None, None]
+    return x.astype("float32"), y
+
+
+@pytest.fixture(scope="module")
+def searched(images):
+    """A trained supernet with decided logits."""
+    supernet = conftest.compiled(conftest.tiny(), metrics=["accuracy"])
+    supernet.fit(*images, batch_size=16, epochs=4, verbose=0)
+    for index, logits in enumerate(supernet.architecture.logits.values()):
+        logits.assign(1.5 * np.eye(3)[index % 3])
+    return supernet
+
+
+@pytest.fixture(scope="module")
+def report(searched, images):
+    x, _ = images
+    return snas_keras.retention_report(
+        searched,
+        images,
+        train_data=x,
+        draws=3,
+        children=4,
+        fine_tune=lambda child: child.fit(*images, epochs=1, verbose=0),
+    )
+
+
+def child_accuracy(supernet, genotype, images, recalibrate=True):
+    child = snas_keras.convert(supernet, genotype)
+    if recalibrate:
+        snas_keras.recalibrate_batch_norm(child, images[0])
+    logits = child.predict(images[0], verbose=0)
+    return np.mean(logits.argmax(-1) == images[1])
+
+
+def test_rows_are_those_of_a_saved_supernet(tmp_path, searched, report, images):
+    searched.save(tmp_path / "search.keras")
+    loaded = keras.models.load_model(tmp_path / "search.keras")
+    x, y = images
+    for draw, value in enumerate(report.values[retention.SEARCH]):
+        z = loaded.architecture.sample(-1 - draw)
+        logits = loaded.network([tf.constant(x), z]).numpy()
+        assert value == pytest.approx(np.mean(logits.argmax(-1) == y))
+    derived = loaded.derive()
+    [mode] = report.values[retention.MODE]
+    assert mode == pytest.approx(child_accuracy(loaded, derived, images, False))
+    [recalibrated] = report.values[retention.RECALIBRATED]
+    assert recalibrated == pytest.approx(
+        child_accuracy(loaded, derived, images)
+    )
+    assert report.gap == pytest.approx(
+        np.mean(report.values[retention.SEARCH]) - recalibrated
+    )
+
+
+def test_costs_are_those_of_the_children(searched, report):
+    derived = searched.derive()
+    assert report.costs["child"] == resources.child_cost(
+        searched, derived, "flops"
+    )
+    probabilities = searched.architecture.probabilities()
+    table = resources.cost_table(searched.network, "flops")
+    expected = resources.fixed_cost(searched.network, "flops") + sum(
+        float(np.dot(rows.sum(0), probabilities[name]))
+        for name, rows in table.items()
+    )
+    assert report.costs["expected"] == pytest.approx(expected)
+
+
+def test_random_children_are_others_of_nearly_the_same_cost(searched):
+    derived = searched.derive()
+    prices = retention._Prices(searched, "flops")
+    found = prices.nearest(derived, 2, seed=0)
+    assert derived not in found
+    everyone = [
+        prices(genotype)
+        for seed in range(50)
+        for genotype in prices.nearest(derived, 20, seed)
+    ]
+    distances = np.abs(np.array(everyone) - prices(derived))
+    for genotype in found:
+        distance = abs(prices(genotype) - prices(derived))
+        assert distance <= np.median(distances)
+
+
+def test_one_hot_draws_follow_the_probabilities(searched):
+    """2,000 draws: a deviation of a frequency is at most 0.011."""
+    name = next(iter(searched.architecture.choices))
+    candidates = searched.architecture.choices[name]
+    drawn = [
+        retention._genotype(searched.architecture, -1 - i)[name]
+        for i in range(2000)
+    ]
+    frequencies = [drawn.count(candidate) / 2000 for candidate in candidates]
+    np.testing.assert_allclose(
+        frequencies,
+        searched.architecture.probabilities()[name],
+        atol=0.05,
+    )
+
+
+def test_the_search_itself_is_left_as_it_was(searched, images):
+    before = [v.numpy() for v in searched.variables]
+    snas_keras.retention_report(
+        searched, images, images[0], draws=1, children=1
+    )
+    for value, variable in zip(before, searched.variables, strict=True):
+        np.testing.assert_array_equal(value, variable)
+
+
+def test_files_hold_the_report(tmp_path, report):
+    report.save(tmp_path / "retention.json")
+    assert retention.RetentionReport.load(tmp_path / "retention.json") == report
+    content = json.loads((tmp_path / "retention.json").read_text())
+    assert content["gap"] == report.gap
+    table = (tmp_path / "retention.md").read_text()
+    for row in report.values:
+        assert f"| {row} |" in table
+    picture = (tmp_path / "retention.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_every_row_is_there_with_its_number_of_values(report):
+    assert {row: len(v) for row, v in report.values.items()} == {
+        retention.SEARCH: 3,
+        retention.ONE_HOT: 3,
+        retention.MODE: 1,
+        retention.RECALIBRATED: 1,
+        retention.RANDOM: 4,
+        retention.FINE_TUNED: 1,
+    }
+
+
+def test_an_unknown_metric_is_refused(searched, images):
+    with pytest.raises(ValueError, match="accuracy"):
+        snas_keras.retention_report(searched, images, metric="recall")
+
+
+def test_a_supernet_that_is_not_compiled_is_refused(tiny_space, images):
+    supernet = snas_keras.build_supernet(tiny_space)
+    with pytest.raises(ValueError, match="compiled"):
+        snas_keras.retention_report(supernet, images)
