@@ -212,7 +212,7 @@ def _pool(kind, size, strides, affine, norm):
 
 
 def _separable(filters, size, strides=1, dilation=1):
-    return keras.layers.SeparableConv2D(
+    return layers.SeparableConv2D(
         layers.positive_int("filters", filters),
         size,
         strides=strides,

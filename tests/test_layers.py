@@ -453,3 +453,79 @@ def test_weighted_gives_the_dtype_of_the_weight():
     for training in (False, True):
         y = layers.weighted(layer, tf.constant(0.3), X, training=training)
         assert y.dtype == "float32"
+
+
+SIX = np.random.default_rng(3).normal(size=(2, 6, 8, 3)).astype("float32")
+
+
+def separable(cls, size=3, **options):
+    keras.utils.set_random_seed(0)
+    options = {"dilation_rate": 2, "padding": "same", **options}
+    layer = cls(4, size, **{"use_bias": False, **options})
+    layer.build(SIX.shape)
+    return layer
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_dilation_by_phases_gives_the_numbers_of_keras(size):
+    """Sums of up to 75 terms below five, and gradients of 96, in float32."""
+    results = []
+    for cls in (layers.SeparableConv2D, KL.SeparableConv2D):
+        layer, x = separable(cls, size), tf.Variable(SIX)
+        with tf.GradientTape() as tape:
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(tf.sin(y))
+        variables = [x, *(v.value for v in layer.trainable_variables)]
+        results.append([y, *tape.gradient(loss, variables)])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_phases_are_every_second_pixel_and_are_joined_again():
+    phases = layers._phases(SIX)
+    np.testing.assert_array_equal(phases[2:4], SIX[:, ::2, 1::2])
+    np.testing.assert_array_equal(layers._joined(phases, 6, 8), SIX)
+
+
+@pytest.mark.parametrize(
+    ("options", "training", "is_called"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"dilation_rate": 1}, True, False),
+        ({"dilation_rate": 3}, True, False),
+        ({"padding": "valid"}, True, False),
+        ({"use_bias": True}, True, False),
+        ({"activation": "relu"}, True, False),
+    ],
+)
+def test_phases_are_used_where_they_apply(
+    monkeypatch, options, training, is_called
+):
+    calls = []
+    phases = layers._phases
+    monkeypatch.setattr(
+        layers, "_phases", lambda x: calls.append(1) or phases(x)
+    )
+    ours, stock = (
+        separable(cls, **options)
+        for cls in (layers.SeparableConv2D, KL.SeparableConv2D)
+    )
+    np.testing.assert_allclose(
+        ours(SIX, training=training), stock(SIX), atol=1e-5
+    )
+    assert bool(calls) == is_called
+
+
+def test_odd_sides_have_no_phases_of_equal_size():
+    layer = separable(layers.SeparableConv2D)
+    y = layer(SIX[:, :5], training=True)
+    np.testing.assert_allclose(
+        y, separable(KL.SeparableConv2D)(SIX[:, :5]), atol=1e-5
+    )
+
+
+def test_to_stock_of_a_separable_convolution_is_keras_own_class():
+    stock = separable(layers.SeparableConv2D).to_stock()
+    assert type(stock) is KL.SeparableConv2D
+    assert stock.dilation_rate == (2, 2)
