@@ -3,7 +3,8 @@
     python benchmarks/child_step.py --cells 8 --batch 64
 
 Both are plain Keras models under the same optimizer. The genotype is drawn
-among the paper's candidates but `none`. A training step and a prediction.
+among the paper's candidates but `none`. Parameters and operations of the graph
+must be equal, or this refuses. Without `--predict` a training step is timed.
 """
 
 import os
@@ -15,6 +16,7 @@ import random
 import harness
 import keras
 import search_step
+import tensorflow as tf
 
 import snas_keras
 
@@ -162,8 +164,16 @@ def prepare(args):
         "build_seconds": build_seconds,
         "first_step_seconds": first_step_seconds,
         "parameters": model.count_params(),
+        "operations": operations(model, args),
     }
     return step, facts
+
+
+def operations(model, args):
+    """Return how many operations the graph of a training pass has."""
+    x, _ = next(search_step.one_batch(args))
+    traced = tf.function(lambda x: model(x, training=True))
+    return len(traced.get_concrete_function(x).graph.get_operations())
 
 
 def train(model, args):
@@ -195,7 +205,7 @@ def main():
         ],
         args.steps,
     )
-    harness.check_same(rows, ["parameters"])
+    harness.check_same(rows, ["parameters", "operations"])
     harness.print_table(rows, harness.STEP_COLUMNS)
     harness.write(args.output, vars(args), rows)
 

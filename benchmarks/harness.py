@@ -257,10 +257,11 @@ STEP_COLUMNS = {
 
 
 def write(path, options, rows):
-    """Write rows with options, command and machine as one JSON file."""
+    """Write rows with script, options and machine as one JSON file."""
+    places = {"output", "plot", "pytorch"}
     report = {
-        "command": " ".join(["python", *sys.argv]),
-        "options": {key: str(value) for key, value in options.items()},
+        "script": pathlib.Path(sys.argv[0]).name,
+        "options": {k: v for k, v in options.items() if k not in places},
         "machine": machine(),
         "rows": rows,
     }

@@ -29,6 +29,7 @@ def test_a_child_and_the_network_by_hand_take_turns(tmp_path):
     one, other = measured("child_step.py", tmp_path, "--predict")
     assert (one["name"], other["name"]) == ("by hand", "child")
     assert one["parameters"] == other["parameters"]
+    assert one["operations"] == other["operations"]
     assert one["ratio"] == 1.0
 
 
