@@ -286,7 +286,7 @@ def test_a_child_is_retrained_and_exported(folder, tmp_path):
 def paired(seed=0):
     x = np.arange(12, dtype="uint8").reshape(12, 1, 1, 1)
     x = np.broadcast_to(x, (12, 12, 12, 3))
-    return compare.paired_batches(x, np.arange(12), 3, seed)
+    return compare.PairedBatches(x, np.arange(12), 3, seed)
 
 
 def test_paired_batches_have_a_half_of_each_half():
@@ -295,20 +295,21 @@ def test_paired_batches_have_a_half_of_each_half():
     for index in range(len(batches)):
         x, y = batches.batch(0, index)
         assert x.shape == (6, 12, 12, 3)
-        assert y.shape == (3, 2)
+        assert y.shape == (6,)
         # The centre of an image keeps its grey value under crop and flip.
         grey = x[:, 6, 6, 0] * data.DEVIATION[0] + data.MEAN[0]
-        np.testing.assert_allclose(255 * grey, [*y[:, 0], *y[:, 1]], atol=1e-3)
-        seen.append(y)
+        np.testing.assert_allclose(255 * grey, y, atol=1e-3)
+        seen.append(y.reshape(2, 3).T)
     seen = np.concatenate(seen)
     assert sorted(seen[:, 0]) == list(range(6))
     assert sorted(seen[:, 1]) == list(range(6, 12))
 
 
-def dense_supernet(kind, features):
+def dense_supernet(kind, shape):
     @snas_keras.search_space
     def space(choose):
-        x = inputs = keras.Input((features,))
+        inputs = keras.Input(shape)
+        x = keras.layers.Flatten()(inputs)
         candidates = {
             "dense": lambda: keras.layers.Dense(2, use_bias=False),
             "half": lambda: keras.layers.Dense(2, use_bias=False),
@@ -332,12 +333,14 @@ def test_bi_level_takes_each_gradient_from_its_own_half():
     first half alone, that of the logits the one on the second half."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(8, 3)).astype("float32")
-    y = generator.normal(size=(4, 2, 2)).astype("float32")
-    both = dense_supernet(compare.BiLevelSuperNet, 3)
+    y = generator.normal(size=(8, 2)).astype("float32")
+    both = dense_supernet(compare.BiLevelSuperNet, (3,))
     both.train_step((tf.constant(x), tf.constant(y)))
-    first, second = (dense_supernet(snas_keras.SuperNet, 3) for _ in range(2))
-    first.train_step((tf.constant(x[:4]), tf.constant(y[:, 0])))
-    second.train_step((tf.constant(x[4:]), tf.constant(y[:, 1])))
+    first, second = (
+        dense_supernet(snas_keras.SuperNet, (3,)) for _ in range(2)
+    )
+    first.train_step((tf.constant(x[:4]), tf.constant(y[:4])))
+    second.train_step((tf.constant(x[4:]), tf.constant(y[4:])))
     for found, wanted in zip(
         both.network.weights, first.network.weights, strict=True
     ):
@@ -350,6 +353,31 @@ def test_bi_level_takes_each_gradient_from_its_own_half():
     ):
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
         assert not np.allclose(found, other)
+
+
+def test_a_killed_bi_level_search_goes_on(tmp_path):
+    class Kill(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                raise KeyboardInterrupt
+
+    def fit(path, *callbacks):
+        supernet = dense_supernet(compare.BiLevelSuperNet, (12, 12, 3))
+        x = np.random.default_rng(0).integers(0, 256, (12, 12, 12, 3), "uint8")
+        y = x[:, 0, 0, :2].astype("float32") / 255
+        batches = compare.PairedBatches(x, y, 2, 0)
+        checkpoint = snas_keras.SearchCheckpoint(path, batches, every=1)
+        supernet.fit(
+            batches, epochs=2, callbacks=[checkpoint, *callbacks], verbose=0
+        )
+        return supernet
+
+    whole = fit(tmp_path / "whole.npz")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed.npz", Kill())
+    resumed = fit(tmp_path / "killed.npz")
+    for a, b in zip(whole.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_darts_rule_keeps_two_edges_a_node_and_never_none():
@@ -378,24 +406,26 @@ def test_a_comparison_goes_on_and_reports(folder, tmp_path):
         *"--preset smoke --cells 1 --channels 2 --seeds 1 --jobs 2".split(),
     ]
     planted = {
-        "values": dict.fromkeys(
-            [*compare.KEPT, compare.DARTS_RULE], [0.5, 0.7]
-        ),
+        "values": dict.fromkeys([*compare.KEPT, compare.RULED], [0.5, 0.7]),
         "entropy": 1.0,
-        "test": 0.25,
-        "parameters": 1000,
+        "children": {
+            "mode": {"test": 0.25, "parameters": 1000},
+            "darts": {"test": 0.5, "parameters": 2000},
+        },
         "multiply_adds": 2e9,
         "steps": 7,
     }
-    for method in ("attention", "bilevel"):
+    for method in ("attention",):
         (tmp_path / f"{method}_0.json").write_text(json.dumps(planted))
     done = run(*command)
     table = (tmp_path / "compare.md").read_text()
     assert table.strip() in done.stdout
-    line = "| attention, bi-level | 1 | 25.0 ± 0.0 | 1,000 ± 0 | 7 | 2e+09 |"
-    assert line in table
+    by_darts = "| attention, single-level, DARTS' rule | 1 | 50.0 ± 0.0 | 2,000"
+    assert "| attention, single-level | 1 | 25.0 ± 0.0 | 1,000" in table
+    assert by_darts in table
     runs = json.loads((tmp_path / "compare.json").read_text())
-    assert runs["bilevel"] == [planted]
+    assert runs["attention"] == [planted]
+    assert list(runs["bilevel"][0]["children"]) == ["mode", "darts"]
     assert runs["snas"][0]["temperature"] == pytest.approx(0.03)
     assert runs["snas"][0]["steps"] == runs["random"][0]["steps"] == 8
     assert (tmp_path / "compare.png").stat().st_size > 10_000

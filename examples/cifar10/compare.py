@@ -36,7 +36,8 @@ KEPT = {
     retention.RECALIBRATED: "child, recalibrated",
     retention.RANDOM: "random children",
 }
-DARTS_RULE = "child by DARTS' rule, recalibrated"
+RULED = "child by DARTS' rule, recalibrated"
+RULES = {"mode": "", "darts": ", DARTS' rule", "best": ""}
 PRESETS = {
     "smoke": {
         "channels": 4,
@@ -128,18 +129,17 @@ def run(args, method, seed):
     valid = data.normalize(x_valid), y_valid
     keras.utils.set_random_seed(seed)
     search = random_search if method == "random" else gradient_search
-    genotype, found = search(args, method, seed, train, valid)
-    keras.utils.set_random_seed(seed)
-    child = trained_child(args, genotype, seed, train, args.retrain_epochs)
-    test = data.normalize(x_test), y_test
-    found.update(
-        method=method,
-        seed=seed,
-        genotype=dict(genotype),
-        retrained=accuracy(child, valid),
-        test=accuracy(child, test),
-        parameters=int(child.count_params()),
-    )
+    genotypes, found = search(args, method, seed, train, valid)
+    found.update(method=method, seed=seed, children={})
+    for rule, genotype in genotypes.items():
+        keras.utils.set_random_seed(seed)
+        child = trained_child(args, genotype, seed, train, args.retrain_epochs)
+        found["children"][rule] = {
+            "genotype": dict(genotype),
+            "validation": accuracy(child, valid),
+            "test": accuracy(child, (data.normalize(x_test), y_test)),
+            "parameters": int(child.count_params()),
+        }
     common.write_json(path_of(args, method, seed), found)
 
 
@@ -163,7 +163,7 @@ def optimizer(args, epochs, steps_per_epoch, final=0.001):
 
 
 def gradient_search(args, method, seed, train, valid):
-    """Train a supernet; return the genotype and what was measured."""
+    """Train a supernet; return its genotypes and what was measured."""
     supernet = snas_keras.build_supernet(
         search_space(args),
         estimator="relaxed" if method == "snas" else "softmax",
@@ -174,7 +174,7 @@ def gradient_search(args, method, seed, train, valid):
     if method == "bilevel":
         supernet = BiLevelSuperNet(supernet.network, supernet.architecture)
         # Each half has half of the batches, so twice the epochs.
-        served, epochs = paired_batches(*train, args.batch, seed), 2 * epochs
+        served, epochs = PairedBatches(*train, args.batch, seed), 2 * epochs
     supernet.compile(
         optimizer(args, epochs, len(served)),
         keras.optimizers.Adam(args.logits_learning_rate, beta_1=0.5),
@@ -192,7 +192,7 @@ def gradient_search(args, method, seed, train, valid):
     history = supernet.fit(
         served, epochs=epochs, callbacks=callbacks, verbose=2
     )
-    genotype = supernet.derive()
+    genotypes = {"mode": supernet.derive()}
     found = retention.retention_report(
         supernet,
         valid,
@@ -205,14 +205,15 @@ def gradient_search(args, method, seed, train, valid):
     print(found.table(), flush=True)
     values = dict(found.values)
     if method != "snas":
-        ruled = snas_keras.convert(supernet, darts_genotype(supernet))
+        genotypes["darts"] = darts_genotype(supernet)
+        ruled = snas_keras.convert(supernet, genotypes["darts"])
         snas_keras.recalibrate_batch_norm(
             ruled, batches, args.recalibration_steps
         )
-        values[DARTS_RULE] = [accuracy(ruled, valid)]
+        values[RULED] = [accuracy(ruled, valid)]
     passes = 2 if method == "bilevel" else 1
     steps = epochs * len(served)
-    return genotype, {
+    return genotypes, {
         "values": values,
         "entropy": mean_entropy(supernet.architecture),
         "temperature": float(supernet.architecture.temperature),
@@ -243,11 +244,11 @@ class BiLevelSuperNet(snas_keras.SuperNet):
     """
 
     def train_step(self, data):
-        x, y = data  # shapes (2 examples, ...) and (examples, 2)
+        x, y = data
         logits = self.architecture.trainable_variables
         weights = self.network.trainable_variables
         x_weights, x_logits = tf.split(x, 2)
-        y_weights, y_logits = tf.unstack(y, axis=1)
+        y_weights, y_logits = tf.split(y, 2)
         by_logits, *_ = self._gradients(x_logits, y_logits, logits)
         by_weights, loss, y_pred = self._gradients(
             x_weights, y_weights, weights
@@ -271,21 +272,20 @@ class BiLevelSuperNet(snas_keras.SuperNet):
         return tape.gradient(loss, variables), loss, y_pred
 
 
-def paired_batches(x, y, batch_size, seed):
-    """Serve batches whose halves come from the two halves of the images."""
-    half = len(x) // 2
-    return snas_keras.AddressableBatches(
-        np.stack([x[:half], x[half : 2 * half]], axis=1),
-        np.stack([y[:half], y[half : 2 * half]], axis=1),
-        batch_size,
-        seed=seed,
-        augment=_augment_pairs,
-    )
+class PairedBatches(snas_keras.AddressableBatches):
+    """Batches whose halves come from the two halves of the images."""
 
+    def __init__(self, x, y, batch_size, seed):
+        half = len(x) // 2
+        pairs = [np.stack([a[:half], a[half : 2 * half]], 1) for a in (x, y)]
+        super().__init__(*pairs, batch_size, seed=seed)
 
-def _augment_pairs(x, generator):
-    augment = data.augmentation()
-    return np.concatenate([augment(x[:, i], generator) for i in range(2)])
+    def batch(self, epoch, index):
+        x, y = super().batch(epoch, index)
+        generator = np.random.default_rng([self.seed, epoch, index])
+        augment = data.augmentation()
+        x = np.concatenate([augment(x[:, i], generator) for i in range(2)])
+        return x, np.concatenate([y[:, i] for i in range(2)])
 
 
 def darts_genotype(supernet):
@@ -324,7 +324,7 @@ def random_search(args, method, seed, train, valid):
         tried[genotype] = accuracy(child, valid)
         cost += steps * args.batch * costs.flops(child, child.input_shape)
     best = max(tried, key=tried.get)
-    return best, {
+    return {"best": best}, {
         "values": {"tried": list(tried.values())},
         "steps": args.children * steps,
         "multiply_adds": cost,
@@ -380,7 +380,7 @@ def report(args):
 
 def kept_table(runs):
     """Tabulate what the children keep of the search."""
-    rows = [*KEPT, DARTS_RULE]
+    rows = [*KEPT, RULED]
     lines = [
         "| validation accuracy, % | "
         + " | ".join(METHODS[m] for m in runs if m != "random")
@@ -411,13 +411,15 @@ def test_table(runs):
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for method, found in runs.items():
-        test = spread([100 * run["test"] for run in found])
-        parameters = spread([run["parameters"] for run in found], digits=0)
         budget = np.mean([run["multiply_adds"] for run in found])
-        lines.append(
-            f"| {METHODS[method]} | {len(found)} | {test} | {parameters} | "
-            f"{found[0]['steps']} | {budget:.2g} |"
-        )
+        for rule in found[0]["children"]:
+            children = [run["children"][rule] for run in found]
+            test = spread([100 * child["test"] for child in children])
+            size = spread([child["parameters"] for child in children], 0)
+            lines.append(
+                f"| {METHODS[method]}{RULES[rule]} | {len(found)} | {test} | "
+                f"{size} | {found[0]['steps']} | {budget:.2g} |"
+            )
     return "\n".join(lines)
 
 
