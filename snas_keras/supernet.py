@@ -8,6 +8,7 @@ from keras import ops
 
 from snas_keras import architecture as architecture_lib
 from snas_keras import choices as choices_lib
+from snas_keras import credit as credit_lib
 from snas_keras import (
     edges,
     estimators,
@@ -115,6 +116,7 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
         self.network = network
         self.architecture = architecture
         self.search_log = search_log.SearchLog([], [])
+        self.credit = credit_lib.Credit(architecture.choices)
         # The number of training steps so far, whatever the optimizer skipped.
         self.step = self._counter("step", "int64")
         self.given = {
@@ -272,17 +274,27 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         replicas = self.distribute_strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
-            z = self.architecture.sample(self.step)
+            with tf.GradientTape() as penalty_tape:
+                z = self.architecture.sample(self.step)
+                resource_loss = self.resource_loss(z)
             y_pred = self.network([x, z], training=True)
             task_loss = self.compute_loss(x, y, y_pred, sample_weight)
-            resource_loss = self.resource_loss(z)
             # Gradients are summed over replicas; the draw is the same on all.
             loss = task_loss + ops.cast(
                 resource_loss / replicas, task_loss.dtype
             )
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        gradients = tape.gradient(scaled, variables)
+        by_choice = [z, self.architecture.logits]
+        gradients, *total = tape.gradient(scaled, [variables, *by_choice])
+        penalty = penalty_tape.gradient(resource_loss, by_choice)
+        self.credit.update(
+            z,
+            total,
+            penalty,
+            replicas / self.optimizer.scale_loss(1.0),
+            self.architecture.estimator is estimators.single_path,
+        )
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.step.assign_add(1)
         self._move_resource_weights()

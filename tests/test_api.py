@@ -28,6 +28,7 @@ LEVELS = {
     "choices": 0,
     "shared_trace": 0,
     "multi_worker": 0,
+    "credit": 0,
     "genotype": 1,
     "objectives": 1,
     "policies": 3,
