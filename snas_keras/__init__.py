@@ -20,10 +20,12 @@ from snas_keras.edges import MixedEdge
 from snas_keras.estimators import ESTIMATORS
 from snas_keras.export import export_litert, export_onnx, export_saved_model
 from snas_keras.genotype import Genotype
+from snas_keras.health import HealthGuard, SearchWarning
 from snas_keras.operations import OPERATIONS
 from snas_keras.optimizers import CoupledSGD
 from snas_keras.resources import Resource
 from snas_keras.retention import retention_report
+from snas_keras.search_logger import SearchLogger
 from snas_keras.search_spaces import SEARCH_SPACES, cell
 from snas_keras.space_report import space_report
 from snas_keras.spaces import SearchSpace, search_space
@@ -42,10 +44,13 @@ __all__ = [
     "CoupledSGD",
     "DropPathSchedule",
     "Genotype",
+    "HealthGuard",
     "MixedEdge",
     "Resource",
     "SearchCheckpoint",
+    "SearchLogger",
     "SearchSpace",
+    "SearchWarning",
     "SuperNet",
     "TemperatureSchedule",
     "build_child",

@@ -49,6 +49,8 @@ LEVELS = {
     "callbacks": 5,
     "export": 5,
     "published": 6,
+    "search_logger": 5,
+    "health": 6,
     "retention": 6,
     "supernet": 6,
     "space_report": 7,

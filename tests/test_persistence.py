@@ -36,7 +36,8 @@ def uninterrupted(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("kill_at", [15, 13])
 def test_a_killed_search_resumes_bit_for_bit(tmp_path, uninterrupted, kill_at):
-    """All variables, both optimizers' slots, temperature, step and history."""
+    """All variables, both optimizers' slots, temperature, step, history and the
+    lines of the log, but for the time they took."""
     killed = search(tmp_path, kill_at)
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "result.npz").exists()

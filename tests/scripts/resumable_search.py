@@ -1,7 +1,7 @@
 """A search that may be told to kill itself: python resumable_search.py OUT
 [KILL_AT_STEP].
 
-Writes OUT/result.npz at its end: all variables and the history.
+Writes OUT/result.npz at its end: all variables, the history and the log.
 """
 
 import json
@@ -63,6 +63,7 @@ def main(output, kill_at):
     )
     callbacks = [
         snas_keras.TemperatureSchedule(),
+        snas_keras.SearchLogger(output, tensorboard=False),
         snas_keras.SearchCheckpoint(output / "search.npz", batches, every=2),
     ]
     if kill_at:
@@ -73,6 +74,9 @@ def main(output, kill_at):
     variables = [*supernet.variables, *supernet.optimizer.variables]
     arrays = {f"v{i}": np.array(v) for i, v in enumerate(variables)}
     arrays["history"] = np.array(json.dumps(history))
+    log = (output / "search.jsonl").read_text().splitlines()
+    lines = [{**json.loads(line), "seconds": 0.0} for line in log]
+    arrays["log"] = np.array(json.dumps(lines))
     np.savez(output / "result.npz", **arrays)
 
 

@@ -1,0 +1,247 @@
+"""What a search decided, epoch by epoch: a file, and TensorBoard."""
+
+import json
+import math
+import pathlib
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from snas_keras import files, resources
+
+LOG = "search.jsonl"
+ABOUT = "search.json"
+
+
+class SearchLogger(keras.callbacks.Callback):
+    """Write one line of JSON for every epoch of a search.
+
+    The run directory gets `search.json`, which says what is searched, and
+    `search.jsonl`. A line holds, after its epoch, the metrics, the temperature,
+    for every choice the probabilities, entropy, margin between the first two
+    and credit of its candidates, for every cost its expected value and that of
+    the likeliest child, and the genotype.
+
+    A resumed search goes on with the file; lines of epochs that are run again
+    are replaced. A search from epoch 0 moves an older file aside. Put it before
+    `SearchCheckpoint`, so that no epoch is saved without its line.
+
+    Where TensorBoard is installed, the same scalars go to the folder
+    `tensorboard` of the run directory.
+
+    Args:
+        run_directory: path of a folder, which is made.
+        costs: sequence of str or function (layer, input_shape) -> float, that
+            are followed beside those the supernet is compiled with, default the
+            parameters.
+        tensorboard: bool, whether to write for TensorBoard, default None: where
+            it is installed.
+
+    Raises:
+        ModuleNotFoundError: TensorBoard is asked for and missing.
+        TypeError: at the start of `fit`: the model is no SuperNet, or a cost
+            does not know a layer's type.
+
+    Example:
+
+    >>> callback = SearchLogger("runs/search", tensorboard=False)
+    """
+
+    def __init__(self, run_directory, costs=("parameters",), tensorboard=None):
+        super().__init__()
+        self.run_directory = pathlib.Path(run_directory)
+        self.costs = tuple(costs)
+        has_tensorboard = _has_tensorboard()
+        if tensorboard and not has_tensorboard:
+            raise ModuleNotFoundError(
+                "TensorBoard is not installed. Install the extra: pip install "
+                "'snas-keras[tensorboard]'"
+            )
+        self.tensorboard = tensorboard is not False and has_tensorboard
+        self.lines = None
+        self.writer = None
+
+    def on_train_begin(self, logs=None):
+        self.watch = Watch(self.model, self.costs)
+        self.lines = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.lines is None:
+            self.lines = self._kept_lines(epoch)
+            with files.replacing(self.run_directory / ABOUT) as temporary:
+                temporary.write_text(_dump(self.watch.about(), indent=2))
+        self.started = time.monotonic()
+
+    def _kept_lines(self, epoch):
+        """Return the lines before `epoch`; move an older search's file away."""
+        path = self.run_directory / LOG
+        if not path.exists():
+            return []
+        lines = path.read_text().splitlines()
+        if epoch == 0:
+            aside = _unused(path)
+            path.rename(aside)
+            return []
+        return [line for line in lines if json.loads(line)["epoch"] < epoch]
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.monotonic() - self.started
+        line = {
+            "epoch": epoch,
+            "seconds": round(seconds, 3),
+            "logs": {k: float(v) for k, v in (logs or {}).items()},
+            **self.watch.line(),
+        }
+        self.lines.append(_dump(line))
+        with files.replacing(self.run_directory / LOG) as temporary:
+            temporary.write_text("".join(f"{text}\n" for text in self.lines))
+        if self.tensorboard:
+            self._write_summaries(line)
+
+    def _write_summaries(self, line):
+        if self.writer is None:
+            folder = self.run_directory / "tensorboard"
+            self.writer = tf.summary.create_file_writer(str(folder))
+        with self.writer.as_default(step=line["epoch"]):
+            for name, value in _scalars(line).items():
+                tf.summary.scalar(name, value)
+        self.writer.flush()
+
+    def on_train_end(self, logs=None):
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
+
+
+class Watch:
+    """Read off a supernet what a search has decided so far.
+
+    Args:
+        supernet: SuperNet, compiled.
+        costs: sequence of str or function, beside the compiled ones.
+    """
+
+    def __init__(self, supernet, costs=()):
+        if not hasattr(supernet, "search_log"):
+            raise TypeError(
+                "Only a search can be watched: fit a SuperNet. Received: "
+                f"{type(supernet).__name__} {supernet.name!r}"
+            )
+        self.supernet = supernet
+        self.resources = [
+            loss.resource for loss in supernet.search_log.resource_losses
+        ]
+        self.costs = {
+            resource.name: resources.ChildCost(supernet, resource.cost)
+            for resource in self.resources
+        }
+        for cost in costs:
+            read = resources.ChildCost(supernet, cost)
+            self.costs.setdefault(read.name, read)
+        self.limits = {
+            limit.resource.name: limit.value
+            for limit in supernet.limits
+            if limit
+        }
+
+    def about(self):
+        """Return what does not change during the search."""
+        choices = self.supernet.architecture.choices
+        return {
+            "name": self.supernet.network.name,
+            "choices": {name: list(c) for name, c in choices.items()},
+            "children": math.prod(len(c) for c in choices.values()),
+            "costs": {
+                name: {
+                    "minimum": cost.minimum,
+                    "maximum": cost.maximum,
+                    "limit": self.limits.get(name),
+                }
+                for name, cost in self.costs.items()
+            },
+            "versions": {
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+            },
+        }
+
+    def line(self):
+        """Return what the supernet would decide now."""
+        architecture = self.supernet.architecture
+        distribution = architecture.distribution()
+        probabilities = distribution.probabilities()
+        genotype = architecture.derive()
+        weights = self.supernet.resource_weights.numpy()
+        weight_of = {
+            resource.name: float(weight)
+            for resource, weight in zip(self.resources, weights, strict=False)
+        }
+        return {
+            "temperature": float(architecture.temperature),
+            "probabilities": {k: p.tolist() for k, p in probabilities.items()},
+            "entropy": distribution.entropy(),
+            "margin": distribution.margin(),
+            "credit": {
+                name: {
+                    key: value if key == "edge" else value.tolist()
+                    for key, value in found.items()
+                }
+                for name, found in self.supernet.credit.values().items()
+            },
+            "costs": {
+                name: {
+                    "expected": cost.expected(probabilities),
+                    "child": cost(genotype),
+                    "weight": weight_of.get(name),
+                }
+                for name, cost in self.costs.items()
+            },
+            "genotype": dict(genotype),
+        }
+
+
+def _scalars(line):
+    """Flatten a line to what TensorBoard shows."""
+    scalars = {
+        "temperature": line["temperature"],
+        "entropy": np.mean(list(line["entropy"].values())),
+        "margin": np.mean(list(line["margin"].values())),
+    }
+    for name, cost in line["costs"].items():
+        known = {k: v for k, v in cost.items() if v is not None}
+        scalars.update({f"{name}/{k}": v for k, v in known.items()})
+    for name, values in line["probabilities"].items():
+        scalars[f"largest probability/{name}"] = max(values)
+    return scalars
+
+
+def _dump(content, **options):
+    # A metric that is not a number would make the line unreadable elsewhere.
+    return json.dumps(_finite(content), allow_nan=False, **options)
+
+
+def _finite(content):
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_finite(value) for value in content]
+    return content
+
+
+def _unused(path):
+    number = 1
+    while path.with_name(f"{path.stem}-{number}{path.suffix}").exists():
+        number += 1
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def _has_tensorboard():
+    try:
+        import tensorboard  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""The log of a search: what a line says, and what stays of it."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import snas_keras
+from snas_keras import resources, search_logger
+
+
+def searched(space, data, compiled, path, epochs=3, **options):
+    supernet = compiled(
+        space,
+        metrics=["accuracy"],
+        resource=snas_keras.Resource("flops", limit="60%"),
+    )
+    supernet.fit(
+        *data,
+        batch_size=16,
+        epochs=epochs,
+        verbose=0,
+        validation_data=data,
+        callbacks=[snas_keras.SearchLogger(path, **options)],
+    )
+    return supernet
+
+
+def lines_of(path):
+    text = (path / "search.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_the_last_line_is_what_the_supernet_says(
+    tiny_space, images, compiled, tmp_path
+):
+    supernet = searched(
+        tiny_space, images, compiled, tmp_path, tensorboard=False
+    )
+    lines = lines_of(tmp_path)
+    assert [line["epoch"] for line in lines] == [0, 1, 2]
+    last = lines[-1]
+    distribution = supernet.architecture.distribution()
+    for name, p in distribution.probabilities().items():
+        assert last["probabilities"][name] == p.tolist()
+    assert last["probabilities"] != lines[0]["probabilities"]
+    assert last["entropy"] == distribution.entropy()
+    assert last["margin"] == distribution.margin()
+    assert last["genotype"] == dict(supernet.derive())
+    assert last["temperature"] == 1.0
+    history = supernet.history.history
+    assert last["logs"]["val_accuracy"] == history["val_accuracy"][-1]
+    assert last["logs"]["loss"] == history["loss"][-1]
+    for name, found in supernet.credit.values().items():
+        for key, value in found.items():
+            assert last["credit"][name][key] == np.asarray(value).tolist()
+    for name in ("flops", "parameters"):
+        cost = resources.ChildCost(supernet, name)
+        assert last["costs"][name]["child"] == cost(supernet.derive())
+        assert last["costs"][name]["expected"] == pytest.approx(
+            cost.expected(distribution.probabilities())
+        )
+    weight = float(supernet.resource_weights[0])
+    assert last["costs"]["flops"]["weight"] == weight
+    assert last["costs"]["parameters"]["weight"] is None
+    assert last["seconds"] > 0
+
+
+def test_the_run_says_what_is_searched(tiny_space, images, compiled, tmp_path):
+    supernet = searched(tiny_space, images, compiled, tmp_path, epochs=1)
+    about = json.loads((tmp_path / "search.json").read_text())
+    assert about["name"] == "tiny"
+    assert about["children"] == 81
+    assert about["choices"]["left_0"] == ["none", "conv", "skip"]
+    cost = resources.ChildCost(supernet, "flops")
+    assert about["costs"]["flops"] == {
+        "minimum": cost.minimum,
+        "maximum": cost.maximum,
+        "limit": 0.6 * cost.maximum,
+    }
+    assert about["costs"]["parameters"]["limit"] is None
+    assert about["versions"]["keras"] == keras.__version__
+
+
+def test_a_search_from_the_start_moves_the_old_log_aside(
+    tiny_space, images, compiled, tmp_path
+):
+    for _ in range(3):
+        searched(tiny_space, images, compiled, tmp_path, epochs=1)
+    assert len(lines_of(tmp_path)) == 1
+    names = sorted(p.name for p in tmp_path.glob("search*.jsonl"))
+    assert names == ["search-1.jsonl", "search-2.jsonl", "search.jsonl"]
+
+
+def test_a_resumed_search_replaces_the_epochs_it_runs_again(
+    tiny_space, images, compiled, tmp_path
+):
+    """The log is ahead of the checkpoint by the epoch that was not saved."""
+    supernet = searched(tiny_space, images, compiled, tmp_path, epochs=3)
+    before = lines_of(tmp_path)
+    logger = snas_keras.SearchLogger(tmp_path, tensorboard=False)
+    supernet.fit(
+        *images, initial_epoch=2, epochs=4, verbose=0, callbacks=[logger]
+    )
+    after = lines_of(tmp_path)
+    assert [line["epoch"] for line in after] == [0, 1, 2, 3]
+    assert after[:2] == before[:2]
+    assert after[2] != before[2]
+
+
+def test_a_metric_that_is_not_a_number_is_null(tmp_path):
+    text = search_logger._dump({"logs": {"loss": float("nan")}, "x": [1.0]})
+    assert json.loads(text) == {"logs": {"loss": None}, "x": [1.0]}
+
+
+def test_tensorboard_gets_scalars(tiny_space, images, compiled, tmp_path):
+    """Read back from the event file that TensorBoard would read."""
+    from tensorboard.backend.event_processing import event_accumulator
+
+    searched(tiny_space, images, compiled, tmp_path, epochs=2)
+    events = event_accumulator.EventAccumulator(
+        str(tmp_path / "tensorboard"), size_guidance={"tensors": 0}
+    )
+    events.Reload()
+    lines = lines_of(tmp_path)
+
+    def read(tag):
+        return [
+            float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)
+        ]
+
+    wanted = [line["costs"]["flops"]["child"] for line in lines]
+    np.testing.assert_allclose(read("flops/child"), wanted, rtol=1e-6)
+    wanted = [np.mean(list(line["entropy"].values())) for line in lines]
+    np.testing.assert_allclose(read("entropy"), wanted, rtol=1e-6)
+
+
+def test_without_tensorboard_the_log_is_written_and_asking_names_the_extra(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr(search_logger, "_has_tensorboard", lambda: False)
+    assert not snas_keras.SearchLogger(tmp_path).tensorboard
+    with pytest.raises(ModuleNotFoundError, match=r"snas-keras\[tensorboard\]"):
+        snas_keras.SearchLogger(tmp_path, tensorboard=True)
+
+
+def test_only_a_search_can_be_logged(tmp_path):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    with pytest.raises(TypeError, match="fit a SuperNet. Received: Sequential"):
+        model.fit(
+            np.zeros((2, 1)),
+            np.zeros((2, 1)),
+            verbose=0,
+            callbacks=[snas_keras.SearchLogger(tmp_path)],
+        )
