@@ -20,7 +20,7 @@ from snas_keras.edges import MixedEdge
 from snas_keras.estimators import ESTIMATORS
 from snas_keras.export import export_litert, export_onnx, export_saved_model
 from snas_keras.genotype import Genotype
-from snas_keras.health import HealthGuard, SearchWarning
+from snas_keras.health import HealthGuard
 from snas_keras.operations import OPERATIONS
 from snas_keras.optimizers import CoupledSGD
 from snas_keras.resources import Resource
@@ -50,7 +50,6 @@ __all__ = [
     "SearchCheckpoint",
     "SearchLogger",
     "SearchSpace",
-    "SearchWarning",
     "SuperNet",
     "TemperatureSchedule",
     "build_child",

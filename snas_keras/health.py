@@ -18,6 +18,8 @@ _UNDECIDED = 0.5
 _MOVED = 0.005
 _DRIFT = 0.05
 _EXPOSURE = 0.1
+# The probability from which a candidate is clearly taken, of few.
+_CLEAR = 0.75
 
 
 class SearchWarning(UserWarning):
@@ -38,7 +40,8 @@ class HealthGuard(keras.callbacks.Callback):
     * candidates that have had less than a tenth of an even share of the
       training.
 
-    Each is said once, as a `SearchWarning`. Nothing is changed.
+    Each is said once, as a `snas_keras.health.SearchWarning`. The search goes
+    on.
 
     Args:
         run_directory: path of a folder where `search_report` shall find the
@@ -172,7 +175,7 @@ def taken_over(facts, lines, patience):
     }
     for label, roles in (("skips", facts.skips), ("none", facts.nones)):
         offered = [name for name, found in roles.items() if found]
-        taken = [n for n in offered if line["genotype"][n] in roles[n]]
+        taken = [n for n in offered if _takes(facts, line, n, roles[n])]
         if len(offered) > 1 and len(taken) >= _TAKEN_OVER * len(offered):
             yield (
                 label,
@@ -183,9 +186,8 @@ def taken_over(facts, lines, patience):
 def lost_nodes(facts, lines, patience):
     """A node whose edges are all `none` gives zero to all behind it."""
     del patience
-    genotype = lines[-1]["genotype"]
     for node, edges in facts.nodes.items():
-        if all(genotype[edge] in facts.nones[edge] for edge in edges):
+        if all(_takes(facts, lines[-1], e, facts.nones[e]) for e in edges):
             yield (
                 node,
                 f"The node {node!r} has lost its last live edge: the "
@@ -259,6 +261,17 @@ def hardly_trained(facts, lines, patience):
 
 
 CHECKS = (taken_over, lost_nodes, stuck, drifting, hardly_trained)
+
+
+def _takes(facts, line, name, wanted):
+    """Whether a choice takes one of `wanted`, and not by a hair at the start.
+
+    Its probability must be twice an even share.
+    """
+    candidates = facts.choices[name]
+    largest = max(line["probabilities"][name])
+    is_clear = largest >= min(2.0 / len(candidates), _CLEAR)
+    return is_clear and line["genotype"][name] in wanted
 
 
 def _listed(names, most=3):

@@ -70,10 +70,12 @@ SIGNATURES = {
     "weight_decay=0.0, **kwargs)",
     "DropPathSchedule": "(final=0.2)",
     "Genotype": "(choices)",
+    "HealthGuard": "(run_directory=None, patience=5)",
     "MixedEdge": "(candidates, choice=None, single_path=False, **kwargs)",
     "Resource": "(cost, weight=None, form='linear', estimator='expected', "
     "name=None, limit=None, rate=0.02)",
     "SearchCheckpoint": "(path, batches, every=None)",
+    "SearchLogger": "(run_directory, costs=('parameters',), tensorboard=None)",
     "SearchSpace": "(function, **options)",
     "SuperNet": "(network, architecture, recompute=False, **kwargs)",
     "TemperatureSchedule": "(schedule='linear')",

@@ -1,0 +1,239 @@
+"""The health guard: planted collapses are caught, a good search is silent."""
+
+import json
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+import snas_keras
+from snas_keras import health
+
+CHOICES = {f"edge_{i}": ("none", "conv", "skip") for i in range(5)}
+FACTS = health.Facts(
+    choices=CHOICES,
+    skips={name: ["skip"] for name in CHOICES},
+    nones={name: ["none"] for name in CHOICES},
+    nodes={"add": ["edge_0", "edge_1"], "add_1": ["edge_2", "edge_3"]},
+    limits={"flops": 100.0},
+)
+
+
+def line(chosen, sharpness=3.0, cost=90.0, exposure=(1, 1, 1), steps=1000):
+    """A line of the log in which all edges prefer `chosen`, or each its own."""
+    if isinstance(chosen, str):
+        chosen = dict.fromkeys(CHOICES, chosen)
+    p = {}
+    for name, candidates in CHOICES.items():
+        logits = [sharpness * (c == chosen[name]) for c in candidates]
+        p[name] = (np.exp(logits) / np.exp(logits).sum()).tolist()
+    exposure = (np.array(exposure) / sum(exposure)).tolist()
+    return {
+        "probabilities": p,
+        "entropy": {n: float(-np.dot(v, np.log(v))) for n, v in p.items()},
+        "genotype": chosen,
+        "costs": {"flops": {"expected": cost, "child": cost}},
+        "credit": {name: {"exposure": exposure} for name in CHOICES},
+        "steps": steps,
+    }
+
+
+def found(check, *lines, patience=2):
+    return [subject for subject, _ in check(FACTS, lines, patience)]
+
+
+def with_one(word, other, number):
+    """The first `number` edges take `word`, the rest `other`."""
+    return {n: word if i < number else other for i, n in enumerate(CHOICES)}
+
+
+def test_skips_and_none_that_take_over_are_named():
+    four, three = with_one("skip", "conv", 4), with_one("skip", "conv", 3)
+    assert found(health.taken_over, line(four)) == ["skips"]
+    assert found(health.taken_over, line(three)) == []
+    assert found(health.taken_over, line("none")) == ["none"]
+    assert found(health.taken_over, line("conv")) == []
+
+
+def test_ties_at_the_start_are_no_collapse():
+    """Logits still even, of which the first candidate, `none`, is the mode."""
+    assert found(health.taken_over, line("none", 0.1)) == []
+    assert found(health.lost_nodes, line("none", 0.1)) == []
+
+
+def test_a_node_without_live_edges_is_named():
+    assert found(health.lost_nodes, line(with_one("none", "conv", 2))) == [
+        "add"
+    ]
+    assert found(health.lost_nodes, line(with_one("none", "conv", 1))) == []
+    assert found(health.lost_nodes, line("none")) == ["add", "add_1"]
+
+
+def test_probabilities_that_stand_still_undecided_are_stuck():
+    same = [line("conv", 0.5)] * 3
+    assert found(health.stuck, *same) == [""]
+    assert found(health.stuck, *same[:2]) == []
+    moving = [line("conv", s) for s in (0.4, 0.5, 0.6)]
+    assert found(health.stuck, *moving) == []
+    assert found(health.stuck, *[line("conv", 6.0)] * 3) == []
+
+
+def test_a_cost_that_leaves_its_limit_is_named():
+    def costs(*values):
+        return found(health.drifting, *(line("conv", cost=v) for v in values))
+
+    assert costs(120, 125, 130) == ["flops"]
+    assert costs(130, 125, 120) == []
+    assert costs(80, 90, 104) == []
+    assert costs(120, 130) == []
+
+
+def test_candidates_that_were_hardly_trained_are_named():
+    few = line("conv", exposure=(1, 30, 0.9))
+    assert found(health.hardly_trained, few, few) == [""]
+    [(_, message)] = health.hardly_trained(FACTS, [few, few], 2)
+    assert "edge_0: none, edge_0: skip, edge_1: none and 7 more" in message
+    assert found(health.hardly_trained, few) == []
+    even = line("conv", exposure=(1, 8, 1))
+    assert found(health.hardly_trained, even, even) == []
+    early = line("conv", exposure=(0, 30, 1), steps=30)
+    assert found(health.hardly_trained, early, early) == []
+
+
+def test_facts_of_a_supernet_know_its_roles_and_nodes(tiny_space, compiled):
+    supernet = compiled(
+        tiny_space, resource=snas_keras.Resource("flops", limit="50%")
+    )
+    facts = health.facts_of(supernet)
+    assert facts.skips["left_0"] == ["skip"]
+    assert facts.nones["right_1"] == ["none"]
+    assert list(facts.nodes.values()) == [
+        ["left_0", "right_0"],
+        ["left_1", "right_1"],
+    ]
+    assert list(facts.limits) == ["flops"]
+
+
+def test_the_nodes_of_the_papers_cell_are_found():
+    space = snas_keras.SEARCH_SPACES["snas_cifar"](
+        cells=1, channels=2, input_shape=(8, 8, 3)
+    )
+    facts = health.facts_of(snas_keras.build_supernet(space))
+    names = [f"reduce_{i}->4" for i in range(4)]
+    assert list(facts.nodes.values())[2] == names
+    assert facts.skips[names[0]] == ["skip_connect"]
+
+
+def planted(space, data, compiled, logits, epochs=3, path=None, **options):
+    """Search from planted logits; return what the guard has said."""
+    supernet = compiled(space, **options)
+    for name, value in logits.items():
+        supernet.architecture.logits[name].assign(value)
+    guard = snas_keras.HealthGuard(path, patience=2)
+    supernet.fit(
+        *data, batch_size=4, epochs=epochs, verbose=0, callbacks=[guard]
+    )
+    return guard
+
+
+NAMES = ("left_0", "right_0", "left_1", "right_1")
+
+
+def test_planted_collapse_is_said_once_and_kept(
+    tiny_space, images, compiled, tmp_path
+):
+    """`none` everywhere, far from even: three checks, over nine epochs."""
+    logits = dict.fromkeys(NAMES, [8.0, 0.0, 0.0])
+    with pytest.warns(health.SearchWarning) as caught:
+        guard = planted(
+            tiny_space, images, compiled, logits, epochs=9, path=tmp_path
+        )
+    said = [(entry["check"], entry["subject"]) for entry in guard.found]
+    first, second = guard.facts.nodes
+    assert said == [
+        ("taken_over", "none"),
+        ("lost_nodes", first),
+        ("lost_nodes", second),
+        ("hardly_trained", ""),
+    ]
+    texts = [
+        str(w.message)
+        for w in caught
+        if issubclass(w.category, health.SearchWarning)
+    ]
+    assert texts == [entry["message"] for entry in guard.found]
+    assert "leave `none` out" in texts[0]
+    written = (tmp_path / "warnings.jsonl").read_text().splitlines()
+    assert [json.loads(text) for text in written] == guard.found
+
+
+def test_planted_standstill_is_caught(tiny_space, images, compiled):
+    options = {"architecture_optimizer": keras.optimizers.SGD(0.0)}
+    with pytest.warns(health.SearchWarning, match="hardly moved"):
+        guard = planted(tiny_space, images, compiled, {}, **options)
+    assert [entry["check"] for entry in guard.found] == ["stuck"]
+
+
+def test_planted_drift_is_caught(tiny_space, images, compiled):
+    """The rate is too low to hold what the task's gradient pulls away."""
+    options = {
+        "resource": snas_keras.Resource(
+            "parameters", weight=1e-6, limit="40%", rate=1e-6
+        ),
+        "architecture_optimizer": keras.optimizers.Adam(0.2),
+    }
+    with pytest.warns(health.SearchWarning, match="goes away from it"):
+        guard = planted(tiny_space, images, compiled, {}, epochs=6, **options)
+    assert [entry["check"] for entry in guard.found] == ["drifting"]
+
+
+def test_what_was_said_before_a_kill_is_not_said_again(
+    tiny_space, images, compiled, tmp_path
+):
+    still = {"architecture_optimizer": keras.optimizers.SGD(0.0)}
+    with pytest.warns(health.SearchWarning):
+        planted(tiny_space, images, compiled, {}, path=tmp_path, **still)
+    still = {"architecture_optimizer": keras.optimizers.SGD(0.0)}
+    supernet = compiled(tiny_space, **still)
+    guard = snas_keras.HealthGuard(tmp_path, patience=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", health.SearchWarning)
+        supernet.fit(
+            *images, initial_epoch=3, epochs=6, verbose=0, callbacks=[guard]
+        )
+    assert [entry["check"] for entry in guard.found] == ["stuck"]
+
+
+def test_a_healthy_search_is_silent():
+    """Digits in small, with a limit: it learns, moves and keeps the limit."""
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 10, 256)
+    shades = np.linspace(-1.0, 1.0, 10)[y][:, None, None, None]
+    x = shades + 0.3 * generator.normal(size=(256, 8, 8, 1))
+    keras.utils.set_random_seed(0)
+    space = snas_keras.SEARCH_SPACES["digits"](filters=4)
+    supernet = snas_keras.build_supernet(space)
+    supernet.compile(
+        keras.optimizers.SGD(0.1, momentum=0.9),
+        keras.optimizers.Adam(0.03, beta_1=0.5),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        resource=snas_keras.Resource("flops", limit="60%"),
+    )
+    guard = snas_keras.HealthGuard(patience=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", health.SearchWarning)
+        supernet.fit(
+            *(x.astype("float32"), y),
+            batch_size=16,
+            epochs=12,
+            verbose=0,
+            callbacks=[snas_keras.TemperatureSchedule(), guard],
+        )
+    assert guard.found == []
+    assert len(guard.lines) == 12
+
+
+def test_patience_must_be_positive():
+    with pytest.raises(ValueError, match="patience=0"):
+        snas_keras.HealthGuard(patience=0)
