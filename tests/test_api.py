@@ -29,6 +29,7 @@ LEVELS = {
     "shared_trace": 0,
     "multi_worker": 0,
     "credit": 0,
+    "pictures": 1,
     "genotype": 1,
     "objectives": 1,
     "policies": 3,

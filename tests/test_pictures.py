@@ -1,0 +1,191 @@
+"""Pictures of a search: what they show, and that every label can be read."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib import axis, text
+from matplotlib.backends import backend_agg
+
+from snas_keras import pictures
+from tests import planted
+
+MANY = {f"choice_{i}": [f"candidate_{j}" for j in range(12)] for i in range(60)}
+
+
+def boxes(figure):
+    """Return (text, its box) of all that is written, as drawn."""
+    canvas = backend_agg.FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    ticks = figure.findobj(axis.Tick)
+    of_ticks = {id(x) for t in ticks for x in (t.label1, t.label2)}
+    drawn = {
+        id(label)
+        for one in figure.findobj(axis.Axis)
+        if one.axes.axison and one.get_visible()
+        for tick in one._update_ticks()
+        for label in (tick.label1, tick.label2)
+    }
+    return [
+        (found, found.get_window_extent(renderer))
+        for found in figure.findobj(text.Text)
+        if found.get_text().strip()
+        and found.get_visible()
+        and (id(found) not in of_ticks or id(found) in drawn)
+    ]
+
+
+def assert_legible(figure):
+    """No two labels overlap by a pixel, none is cut off or below 7 points.
+
+    Slanted labels, whose boxes are larger than what is written, may overlap
+    one another.
+    """
+    written = boxes(figure)
+    assert len(written) > 3
+    width, height = figure.get_size_inches() * figure.dpi
+    for label, box in written:
+        assert label.get_fontsize() >= 7
+        assert box.x0 >= -1, label
+        assert box.y0 >= -1, label
+        assert box.x1 <= width + 1, label
+        assert box.y1 <= height + 1, label
+    for (first, a), (second, b) in itertools.combinations(written, 2):
+        if first.get_rotation() == second.get_rotation() == 60.0:
+            continue
+        across = min(a.x1, b.x1) - max(a.x0, b.x0)
+        along = min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert min(across, along) < 1.0, (first, second)
+
+
+def texts_of(figure):
+    return [label.get_text() for label, _ in boxes(figure)]
+
+
+def figures(kind):
+    about, lines = planted.run(kind)
+    choices, last = about["choices"], lines[-1]
+    yield pictures.choices(choices, last["probabilities"])
+    yield pictures.probabilities(choices, lines)
+    yield pictures.search(about, lines)
+    yield pictures.credit(choices, last)
+    for name in pictures.cells_of(choices):
+        yield pictures.cell(name, choices, last["probabilities"])
+
+
+@pytest.mark.parametrize("kind", planted.KINDS)
+def test_all_labels_of_all_pictures_are_legible(kind):
+    made = list(figures(kind))
+    assert len(made) == (6 if kind == "cells" else 4)
+    for figure in made:
+        assert_legible(figure)
+
+
+def test_a_picture_with_overlapping_labels_would_be_found():
+    about, lines = planted.run("cells", epochs=1)
+    figure = pictures.cell(
+        "normal", about["choices"], lines[-1]["probabilities"]
+    )
+    figure.set_size_inches(2.0, 2.0)
+    with pytest.raises(AssertionError):
+        assert_legible(figure)
+
+
+def test_sixty_choices_of_twelve_candidates_are_legible():
+    p = {name: np.full(12, 1 / 12) for name in MANY}
+    figure = pictures.choices(MANY, p)
+    assert_legible(figure)
+    bars = figure.axes[0].containers
+    looks = {(b[0].get_facecolor(), b[0].get_hatch()) for b in bars}
+    assert len(looks) == 12
+
+
+def test_twelve_candidates_have_twelve_lines():
+    styles = [pictures._line(index) for index in range(12)]
+    looks = {(s["color"], s["linestyle"], s["marker"]) for s in styles}
+    assert len(looks) >= 8
+    assert styles[0] != styles[7]
+
+
+def test_the_cell_shows_every_edge_with_its_candidate_and_probability():
+    about, lines = planted.run("cells")
+    choices, last = about["choices"], lines[-1]
+    figure = pictures.cell("normal", choices, last["probabilities"])
+    written = texts_of(figure)
+    arrows = [t for t in figure.axes[0].texts if hasattr(t, "arrow_patch")]
+    edges = sorted(
+        pictures.cells_of(choices)["normal"].items(),
+        key=lambda e: (e[1][1], e[1][0]),
+    )
+    assert len(arrows) == len(edges) == 14
+    for arrow, (name, (source, node)) in zip(arrows, edges, strict=True):
+        p = max(last["probabilities"][name])
+        assert f"{last['genotype'][name]} {p:.2f}" in written
+        assert arrow.xyann[0] == source
+        assert arrow.xy[0] == node
+        width = arrow.arrow_patch.get_linewidth()
+        np.testing.assert_allclose(width, 0.6 + 4.4 * p)
+    assert [t for t in written if t.startswith("node")] == [
+        f"node {i}" for i in (2, 3, 4, 5)
+    ]
+
+
+def test_curves_are_the_logs():
+    about, lines = planted.run("chain")
+    figure = pictures.search(about, lines)
+    curves = {
+        (axes.get_title(), line.get_label()): line.get_ydata()
+        for axes in figure.axes
+        for line in axes.lines
+    }
+    np.testing.assert_allclose(
+        curves["loss", "validation"], [x["logs"]["val_loss"] for x in lines]
+    )
+    np.testing.assert_allclose(
+        curves["flops", "child"], [x["costs"]["flops"]["child"] for x in lines]
+    )
+    assert curves["flops", "limit"] == [6e5, 6e5]
+    assert ("parameters", "limit") not in curves
+    most = 2 * np.log(3) + np.log(2)
+    np.testing.assert_allclose(
+        curves["entropy and temperature", "entropy, share of its maximum"],
+        [sum(x["entropy"].values()) / most for x in lines],
+    )
+    shown = pictures.probabilities(about["choices"], lines).axes[0].lines
+    np.testing.assert_allclose(
+        shown[1].get_ydata(),
+        [x["probabilities"]["block_0"][1] for x in lines],
+    )
+
+
+def test_a_heat_map_shows_the_credit_where_a_candidate_is_known():
+    about, lines = planted.run("chain")
+    figure = pictures.credit(about["choices"], lines[-1])
+    image = figure.axes[0].images[0].get_array()
+    assert image.shape == (3, 6)
+    np.testing.assert_allclose(
+        image[0, :3], lines[-1]["credit"]["block_0"]["credit"]
+    )
+    assert np.ma.getmaskarray(np.ma.masked_invalid(image))[2, :4].all()
+
+
+def test_one_epoch_is_enough_and_a_lost_metric_leaves_a_gap():
+    about, lines = planted.run("chain", epochs=1)
+    lines[0]["logs"]["val_loss"] = None
+    assert_legible(pictures.search(about, lines))
+    assert_legible(pictures.probabilities(about["choices"], lines))
+
+
+def test_an_unknown_cell_is_refused():
+    with pytest.raises(ValueError, match=r"Received: 'x'. Found: \['c'\]"):
+        pictures.cell("x", {"c_0->2": ["a"]}, {})
+
+
+def test_cells_are_found_by_the_names_of_their_edges():
+    names = ["normal_0->2", "0->1", "my_cell_10->11", "head", "a->b"]
+    assert pictures.cells_of(names) == {
+        "normal": {"normal_0->2": (0, 2)},
+        "": {"0->1": (0, 1)},
+        "my_cell": {"my_cell_10->11": (10, 11)},
+    }
