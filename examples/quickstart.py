@@ -2,8 +2,9 @@
 
     python examples/quickstart.py
 
-It takes about a minute on two CPU cores and writes the genotype and a
-SavedModel to runs/quickstart. Every number it prints was measured in the run.
+It takes about a minute on two CPU cores and writes the genotype, a SavedModel
+and a page about the search to runs/quickstart. Every number it prints was
+measured in the run.
 """
 
 import argparse
@@ -78,6 +79,8 @@ def search(space, train, valid, epochs, path):
         validation_data=valid,
         callbacks=[
             snas_keras.TemperatureSchedule("linear"),
+            snas_keras.SearchLogger(path, costs=("parameters", "flops")),
+            snas_keras.HealthGuard(path),
             snas_keras.SearchCheckpoint(path / "search.npz", batches),
         ],
     )
@@ -164,6 +167,8 @@ def main():
         f"\nSaved {path}/genotype.json and {path}/saved_model; the loaded "
         f"model's outputs differ by {difference:.1e}."
     )
+    page = snas_keras.search_report(path)
+    print(f"What the search decided, and why: {page}")
     if min(after, accuracy(retrained, test)) < 3 * CHANCE:
         raise SystemExit("The child did not learn: accuracy near chance.")
 

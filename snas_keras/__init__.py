@@ -23,6 +23,7 @@ from snas_keras.genotype import Genotype
 from snas_keras.health import HealthGuard
 from snas_keras.operations import OPERATIONS
 from snas_keras.optimizers import CoupledSGD
+from snas_keras.report import search_report
 from snas_keras.resources import Resource
 from snas_keras.retention import retention_report
 from snas_keras.search_logger import SearchLogger
@@ -63,6 +64,7 @@ __all__ = [
     "published",
     "recalibrate_batch_norm",
     "retention_report",
+    "search_report",
     "search_space",
     "space_report",
 ]

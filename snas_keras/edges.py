@@ -61,9 +61,16 @@ class MixedEdge(keras.layers.Layer):
         del weights_shape
         for layer in self.candidates.values():
             if not layer.built:
-                layer.build(inputs_shape)
+                self._build(layer, inputs_shape)
         self.candidate_input_shape = inputs_shape
         self._check_output_shapes(inputs_shape)
+
+    def _build(self, layer, inputs_shape):
+        if type(layer).build is keras.layers.Layer.build:
+            # Keras builds a layer without `build` by calling it.
+            layer(_symbolic(inputs_shape, self.compute_dtype))
+        else:
+            layer.build(inputs_shape)
 
     def _check_output_shapes(self, inputs_shape):
         inputs = _symbolic(inputs_shape, self.compute_dtype)

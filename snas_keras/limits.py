@@ -9,10 +9,10 @@ _LOGGER = logging.getLogger("snas_keras")
 # How much more a step pays while it is above the limit; it damps the weight,
 # which would swing otherwise.
 _GAIN = 5.0
-# A tenth above or below the limit already moves the weight at full rate.
+# A tenth of the scale off the aim already moves the weight at full rate.
 _STEEP = 10.0
-# What is aimed at, as a share of the limit.
-_AIM = 0.97
+# How far below the limit is aimed, as a share of the scale.
+_MARGIN = 0.03
 # The weight stays within this factor of where it began.
 _REACH = 1e4
 
@@ -23,11 +23,13 @@ class Limit:
     The weight of the penalty is a dual variable. After every step
 
         weight <- weight * exp(rate * clip(10 excess, -1, 1))
-        excess  = max(expected cost, cost of the mode) / aim - 1
-        aim     = 0.97 * limit
+        excess  = (max(expected cost, cost of the mode) - aim) / scale
+        aim     = limit - 0.03 * scale
+        scale   = min(limit, dearest child - cheapest child)
 
     so it rises while a child is too dear, and falls while there is room. The
-    aim is a little below, for the weight swings about it.
+    aim is a little below, for the weight swings about it. The scale is the
+    limit, but where all children cost nearly the same, what they differ by.
 
     Args:
         resource: Resource with a limit.
@@ -47,7 +49,8 @@ class Limit:
                 f"{resource.name!r}. The cheapest costs {cost.minimum:,.6g}, "
                 f"the dearest {cost.maximum:,.6g}"
             )
-        self.aim = max(_AIM * self.value, cost.minimum)
+        self.scale = min(self.value, cost.maximum - cost.minimum) or self.value
+        self.aim = max(self.value - _MARGIN * self.scale, cost.minimum)
         self.share = cost.probability_within(self.value)
         _LOGGER.info(
             "%.3g %% of all children are within the limit %.6g of %r.",
@@ -78,9 +81,9 @@ class Limit:
     def applied(self, weight, architecture):
         """Return the weight of this step's penalty.
 
-        weight * exp(5 * (expected cost / aim - 1))
+        weight * exp(5 * (expected cost - aim) / scale)
         """
-        excess = self.expected(architecture) / self.aim - 1.0
+        excess = (self.expected(architecture) - self.aim) / self.scale
         return weight * ops.exp(_GAIN * ops.clip(_held(excess), -1.0, 1.0))
 
     def moved(self, weight, architecture):
@@ -88,7 +91,7 @@ class Limit:
         cost = ops.maximum(
             self.expected(architecture), self.of_mode(architecture)
         )
-        excess = ops.clip(_STEEP * (cost / self.aim - 1.0), -1.0, 1.0)
+        excess = ops.clip(_STEEP * (cost - self.aim) / self.scale, -1.0, 1.0)
         first = self.resource.weight
         return ops.clip(
             weight * ops.exp(self.resource.rate * excess),

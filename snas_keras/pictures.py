@@ -78,9 +78,9 @@ def cell(name, choices, probabilities):
     edges = sorted(cells[name].items(), key=lambda e: (e[1][1], e[1][0]))
     labels = {n: _best(choices[n], probabilities[n]) for n, _ in edges}
     nodes = sorted({node for _, ends in edges for node in ends})
-    column = 0.7 + _CHARACTER * max(len(t) for t, _ in labels.values())
+    column = 0.3 + _CHARACTER * max(len(t) for t, _ in labels.values())
     figure = plots.new_figure(
-        figsize=(column * len(nodes), 1.0 + 1.6 * _LINE * len(edges))
+        figsize=(column * len(nodes), 1.0 + 1.4 * _LINE * len(edges))
     )
     axes = figure.subplots()
     for row, (choice, (source, node)) in enumerate(edges):
@@ -277,7 +277,7 @@ def credit(choices, line):
     }
     left = _CHARACTER * max(len(n) for n in choices)
     below = 0.8 + 0.7 * _CHARACTER * max(len(n) for n in names)
-    cell_width = 0.32 * len(names) + 0.9
+    cell_width = 0.26 * len(names) + 0.9
     figure = plots.new_figure(
         figsize=(
             max(8.0, left + 3 * cell_width),

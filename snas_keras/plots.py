@@ -1,5 +1,9 @@
 """Pictures: where matplotlib comes from."""
 
+import importlib.util
+
+import numpy as np
+
 
 def new_figure(**options):
     """Make a matplotlib figure that needs no display.
@@ -21,3 +25,17 @@ def new_figure(**options):
             "'snas-keras[plots]'"
         ) from error
     return figure.Figure(layout="constrained", **options)
+
+
+def is_installed():
+    """Return whether there can be pictures."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def pixels(figure):
+    """Return what a figure looks like, uint8, shape (height, width, 4)."""
+    from matplotlib.backends import backend_agg
+
+    canvas = backend_agg.FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import files, resources
+from snas_keras import files, pictures, plots, resources
 
 LOG = "search.jsonl"
 ABOUT = "search.json"
+_PICTURE_EPOCHS = 10
 
 
 class SearchLogger(keras.callbacks.Callback):
@@ -29,7 +30,8 @@ class SearchLogger(keras.callbacks.Callback):
     `SearchCheckpoint`, so that no epoch is saved without its line.
 
     Where TensorBoard is installed, the same scalars go to the folder
-    `tensorboard` of the run directory.
+    `tensorboard` of the run directory, and with matplotlib every tenth epoch,
+    and at the end, pictures of the choices and of the credit.
 
     Args:
         run_directory: path of a folder, which is made.
@@ -107,12 +109,77 @@ class SearchLogger(keras.callbacks.Callback):
         with self.writer.as_default(step=line["epoch"]):
             for name, value in _scalars(line).items():
                 tf.summary.scalar(name, value)
+            if line["epoch"] % _PICTURE_EPOCHS == 0:
+                self._write_pictures(line)
         self.writer.flush()
+
+    def _write_pictures(self, line):
+        if not plots.is_installed():
+            return
+        choices = self.watch.about()["choices"]
+        for name, figure in (
+            ("choices", pictures.choices(choices, line["probabilities"])),
+            ("credit", pictures.credit(choices, line)),
+        ):
+            tf.summary.image(name, plots.pixels(figure)[None])
 
     def on_train_end(self, logs=None):
         if self.writer is not None:
+            last = json.loads(self.lines[-1])
+            with self.writer.as_default(step=last["epoch"]):
+                self._write_pictures(last)
             self.writer.close()
             self.writer = None
+
+
+def read_log(run_directory):
+    """Read what `SearchLogger` has written.
+
+    Args:
+        run_directory: path of the folder.
+
+    Returns:
+        (about, lines): what `search.json` says, and one dict an epoch.
+
+    Raises:
+        FileNotFoundError: there is no log.
+        ValueError: a file is damaged, or a line is not of this search.
+    """
+    run_directory = pathlib.Path(run_directory)
+    about = _parsed(
+        files.existing(run_directory / ABOUT).read_text(),
+        run_directory / ABOUT,
+        {"name", "choices", "children", "costs", "versions"},
+    )
+    path = files.existing(run_directory / LOG)
+    wanted = {"epoch", "logs", "temperature", "probabilities", "genotype"}
+    lines = [
+        _parsed(text, f"{path}, line {number}", wanted)
+        for number, text in enumerate(path.read_text().splitlines(), 1)
+    ]
+    if not lines:
+        raise ValueError(f"The log {path} is empty: no epoch has ended yet.")
+    for number, line in enumerate(lines, 1):
+        if set(line["genotype"]) != set(about["choices"]):
+            raise ValueError(
+                f"{path}, line {number}, is of another search than "
+                f"{ABOUT}: its choices are {sorted(line['genotype'])}, there "
+                f"they are {sorted(about['choices'])}."
+            )
+    return about, lines
+
+
+def _parsed(text, place, wanted):
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{place} is damaged: {error}") from error
+    if not isinstance(content, dict) or not wanted <= set(content):
+        raise ValueError(
+            f"{place} is not of a search log: it must be a JSON object with "
+            f"{sorted(wanted)}. Received: {text[:80]!r}"
+        )
+    return content
 
 
 class Watch:

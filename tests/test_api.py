@@ -51,6 +51,7 @@ LEVELS = {
     "export": 5,
     "published": 6,
     "search_logger": 5,
+    "report": 6,
     "health": 6,
     "retention": 6,
     "supernet": 6,
@@ -96,6 +97,7 @@ SIGNATURES = {
     "retention_report": "(supernet, data, train_data=None, *, metric=None, "
     "cost='flops', draws=8, children=8, recalibration_steps=None, "
     "fine_tune=None, seed=0)",
+    "search_report": "(run_directory, path=None)",
     "search_space": "(function)",
     "space_report": "(space, costs=('parameters', 'flops'))",
 }

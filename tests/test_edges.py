@@ -169,3 +169,25 @@ def test_loading_an_unregistered_candidate_names_it():
     config = keras.saving.serialize_keras_object(edge)
     with pytest.raises(TypeError, match="candidate 'secret'"):
         keras.saving.deserialize_keras_object(config)
+
+
+class Gated(keras.layers.Layer):
+    """A layer as users write them: sublayers, and no `build`."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.value = keras.layers.Dense(units)
+        self.gate = keras.layers.Dense(units, "sigmoid")
+
+    def call(self, inputs):
+        return self.gate(inputs) * self.value(inputs)
+
+
+def test_a_layer_without_build_is_built_as_keras_would(tmp_path):
+    """By a call; `build` alone would warn, which is an error here."""
+    edge = snas_keras.MixedEdge({"gated": Gated(2), "dense": Gated(2)})
+    x = np.ones((1, 3), "float32")
+    edge.build((None, 3))
+    assert len(edge.trainable_variables) == 8
+    gated = edge.candidates["gated"]
+    np.testing.assert_array_equal(edge(x, np.array([1.0, 0.0])), gated(x))

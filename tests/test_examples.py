@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import snas_keras
 from tests.processes import ROOT, run
 
 EXAMPLES = ROOT / "examples"
@@ -33,3 +34,16 @@ def test_the_pareto_set_is_written(tmp_path):
     report = json.loads((tmp_path / "pareto.json").read_text())
     assert 1 <= len(report["front"]) <= len(report["points"]) <= 8
     assert (tmp_path / "pareto.png").stat().st_size > 5_000
+
+
+@pytest.mark.slow
+def test_own_layers_in_25_lines_keep_the_limit(tmp_path):
+    """Half of the dearest child's parameters: one of three dense layers."""
+    example = EXAMPLES / "own_layers.py"
+    program = example.read_text().split('"""', 2)[2]
+    assert len([line for line in program.splitlines() if line.strip()]) <= 25
+    run(example, cwd=tmp_path, PYTHONIOENCODING="utf-8")
+    served = tmp_path / "runs" / "own_layers"
+    genotype = snas_keras.Genotype.load(served / "genotype.json")
+    assert list(genotype.values()).count("dense") == 1
+    assert (served / "saved_model.pb").exists()

@@ -188,3 +188,21 @@ def test_the_config_has_the_limit():
     again = snas_keras.Resource.from_config(resource.get_config())
     assert (again.limit, again.rate, again.weight) == ("60%", 0.05, 0.1)
     assert "limit='60%'" in repr(again)
+
+
+def test_where_children_hardly_differ_the_scale_is_what_they_differ_by():
+    """A dear fixed part: the limit lies half-way between cheapest and dearest,
+    one part in a thousand above the aim. It must be kept all the same."""
+
+    def mostly_fixed(layer, input_shape):
+        is_block = isinstance(layer, keras.Sequential)
+        return latency(layer, input_shape) if is_block else 10.0
+
+    plain = snas_keras.build_supernet(widths())
+    cost = resources.ChildCost(plain, mostly_fixed)
+    assert cost.maximum < 1.01 * cost.minimum
+    limit = (cost.minimum + cost.maximum) / 2
+    supernet = searched(snas_keras.Resource(mostly_fixed, limit=limit))
+    found = cost(supernet.derive())
+    span = cost.maximum - cost.minimum
+    assert limit - 0.2 * span <= found <= limit

@@ -135,6 +135,14 @@ def test_tensorboard_gets_scalars(tiny_space, images, compiled, tmp_path):
     np.testing.assert_allclose(read("flops/child"), wanted, rtol=1e-6)
     wanted = [np.mean(list(line["entropy"].values())) for line in lines]
     np.testing.assert_allclose(read("entropy"), wanted, rtol=1e-6)
+    for tag in ("choices", "credit"):
+        steps = [event.step for event in events.Tensors(tag)]
+        assert steps == [0, 1]
+        width, height, png = tf.make_ndarray(
+            events.Tensors(tag)[-1].tensor_proto
+        )
+        shape = tf.io.decode_png(png).shape
+        assert (int(width), int(height)) == (shape[1], shape[0])
 
 
 def test_without_tensorboard_the_log_is_written_and_asking_names_the_extra(

@@ -1,0 +1,230 @@
+"""The page about a search, read as text and opened in a real browser."""
+
+import html
+import json
+import re
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+import snas_keras
+from snas_keras import objectives, retention
+from tests import planted
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+ALONE = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic"),
+    *("--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A run of the paper's cells, and one with all that may be there."""
+    made = {}
+    for kind in planted.KINDS:
+        made[kind] = tmp_path_factory.mktemp(kind)
+        planted.write(made[kind], kind)
+    retention.RetentionReport(
+        metric="accuracy",
+        values={retention.SEARCH: [0.8, 0.9], retention.MODE: [0.7]},
+        cost="flops",
+        costs={"child": 5.8e5},
+    ).save(made["chain"] / "retention.json")
+    objectives.ParetoReport(
+        {"accuracy": "max", "flops": "min"},
+        {
+            "a": {"accuracy": 0.9, "flops": 9},
+            "b": {"accuracy": 0.8, "flops": 3},
+        },
+    ).save(made["chain"] / "pareto.json")
+    warning = {"epoch": 3, "message": "skips <took> over"}
+    (made["chain"] / "warnings.jsonl").write_text(json.dumps(warning) + "\n")
+    for folder in made.values():
+        path = snas_keras.search_report(folder)
+        assert path == folder / "report.html"
+    return made
+
+
+@pytest.fixture
+def pages(folders):
+    return {
+        kind: (folder / "report.html").read_text()
+        for kind, folder in folders.items()
+    }
+
+
+def cells_of(page, head):
+    """Return the row of a table that begins with `head`."""
+    [row] = re.findall(
+        rf'<th scope="row">{re.escape(html.escape(head))}</th>(.*?)</tr>', page
+    )
+    return [html.unescape(c) for c in re.findall("<td>(.*?)</td>", row)]
+
+
+def test_the_page_needs_nothing_but_itself(pages):
+    for page in pages.values():
+        assert "<script" not in page
+        assert "http" not in page
+        assert set(re.findall('(?:src|href)="([^:]*):', page)) == {"data"}
+
+
+def test_the_page_says_what_the_log_says(pages, folders):
+    about, lines = planted.run("cells")
+    last = lines[-1]
+    page = pages["cells"]
+    share = sum(last["entropy"].values()) / (28 * np.log(8))
+    assert cells_of(page, "children in the space") == ["1.93e+25"]
+    assert cells_of(page, "epochs") == ["20"]
+    assert cells_of(page, "time") == ["0:00:50"]
+    assert cells_of(page, "entropy left") == [f"{100 * share:.0f} %"]
+    assert cells_of(page, "val_accuracy") == ["0.8"]
+    assert cells_of(page, "flops") == [
+        *("100,000", "1,000,000", "600,000", "600,000", "580,000")
+    ]
+    for name, candidate in last["genotype"].items():
+        p = max(last["probabilities"][name])
+        assert cells_of(page, name) == [candidate, f"{p:.3f}"]
+    best = np.prod([max(p) for p in last["probabilities"].values()])
+    assert cells_of(page, "1") == [f"{best:.3g}", "the genotype"]
+    assert page.count("<img") == 2 + 4
+    assert len(re.findall('<img alt="[^"]+"', page)) == 6
+
+
+def test_saved_reports_and_warnings_are_on_the_page(pages):
+    page = pages["chain"]
+    assert "Epoch 4: skips &lt;took&gt; over" in page
+    assert cells_of(page, retention.SEARCH)[0] == "0.8500"
+    assert cells_of(page, "a") == ["0.9", "9"]
+    assert "Hypervolume" in page
+    assert page.count("<img") == 4 + 2
+    for absent in ("Warnings", "retention", "Hypervolume"):
+        assert absent not in pages["cells"]
+
+
+def test_names_are_text_not_markup(pages):
+    assert "the head &lt;of&gt; the network" in pages["chain"]
+    assert "<of>" not in pages["chain"]
+
+
+def test_the_program_to_go_on_runs(tmp_path, monkeypatch, compiled):
+    """The page of a real search, and the program on it, as it stands."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 10, 64)
+    x = generator.normal(size=(64, 8, 8, 1)).astype("float32")
+    space = snas_keras.SEARCH_SPACES["digits"](filters=2)
+    supernet = compiled(space)
+    supernet.fit(
+        *(x, y),
+        verbose=0,
+        callbacks=[
+            snas_keras.SearchLogger(tmp_path, tensorboard=False),
+            snas_keras.HealthGuard(tmp_path),
+        ],
+    )
+    page = snas_keras.search_report(
+        tmp_path, tmp_path / "page.html"
+    ).read_text()
+    [program] = re.findall("<pre><code>(.*?)</code></pre>", page, re.DOTALL)
+    program = html.unescape(program).replace("epochs=30", "epochs=1, verbose=0")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    exec(program, {"space": space, "x": x, "y": y, "loss": loss})
+    assert (tmp_path / "saved_model" / "saved_model.pb").exists()
+    saved = snas_keras.Genotype.load(tmp_path / "genotype.json")
+    assert saved == supernet.derive()
+
+
+def test_a_missing_or_damaged_log_is_refused_by_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"search\.json"):
+        snas_keras.search_report(tmp_path)
+    planted.write(tmp_path, "chain", epochs=3)
+    log = tmp_path / "search.jsonl"
+    text = log.read_text()
+    for damaged, match in (
+        (text[:-100], r"search\.jsonl, line 3 is damaged"),
+        (text.replace('"genotype"', '"type"', 1), r"line 1 is not of a search"),
+        ("", "is empty: no epoch has ended"),
+        (text.replace("block_0", "other"), "line 1, is of another search"),
+    ):
+        log.write_text(damaged)
+        with pytest.raises(ValueError, match=match):
+            snas_keras.search_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not CHROMIUM or not DRIVER:
+        pytest.skip("no browser: install chromium and chromium-driver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    profile = tmp_path_factory.mktemp("profile")
+    for argument in (*ALONE, f"--user-data-dir={profile}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(executable_path=DRIVER)
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+MEASURE = """
+const box = e => e.getBoundingClientRect();
+return {
+  sideways: document.documentElement.scrollWidth - window.innerWidth,
+  width: window.innerWidth,
+  images: [...document.images].map(i => i.complete && i.naturalWidth > 0),
+  headings: [...document.querySelectorAll("h1, h2")].map(h => h.innerText),
+  outside: [...document.querySelectorAll("p, li, h1, h2, figcaption")]
+    .filter(e => box(e).right > window.innerWidth || box(e).left < 0).length,
+  small: [...document.querySelectorAll("p, td, th, li, figcaption")]
+    .filter(e => parseFloat(getComputedStyle(e).fontSize) < 12).length,
+};
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", planted.KINDS)
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_a_browser_shows_the_page(browser, folders, kind, width, height):
+    """At desktop and phone width: no error, no sideways scrolling, all
+    pictures there, nothing outside the window or too small to read."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {
+            "width": width,
+            "height": height,
+            "deviceScaleFactor": 1,
+            "mobile": width < 600,
+        },
+    )
+    browser.get((folders[kind] / "report.html").as_uri())
+    found = browser.execute_script(MEASURE)
+    assert browser.get_log("browser") == []
+    assert found["width"] == width
+    assert found["sideways"] <= 0
+    assert found["images"] == [True] * 6
+    assert found["headings"][:2] == [f"Search of {kind}", "Summary"]
+    assert found["headings"][-1] == "Go on"
+    assert found["outside"] == found["small"] == 0
+
+
+@pytest.mark.slow
+def test_the_browser_test_would_find_a_broken_page(browser, tmp_path):
+    path = tmp_path / "broken.html"
+    path.write_text(
+        '<img src="data:image/png;base64,none"><div style="width: 5000px">x'
+        "</div><script>missing()</script>"
+    )
+    browser.get(path.as_uri())
+    found = browser.execute_script(MEASURE)
+    assert found["sideways"] > 0
+    assert found["images"] == [False]
+    assert any("missing" in x["message"] for x in browser.get_log("browser"))
