@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import costs, edges
+from snas_keras import edges, layer_costs
 from snas_keras import genotype as genotype_lib
 
 FORMS = ("linear", "log")
@@ -70,7 +70,7 @@ class Resource:
         limit=None,
         rate=0.02,
     ):
-        self.cost = costs.get(cost)
+        self.cost = layer_costs.get(cost)
         self.limit = _check_limit(limit)
         self.weight = _check_weight(weight, limit)
         self.rate = _check_rate(rate)
@@ -224,7 +224,7 @@ def edge_costs(edge, cost):
     Raises:
         ValueError: a cost is negative or not finite.
     """
-    function = costs.get(cost)
+    function = layer_costs.get(cost)
     values = [
         float(function(layer, edge.candidate_input_shape))
         for layer in edge.candidates.values()
@@ -369,10 +369,10 @@ def child_cost(supernet, genotype, cost):
 
 def fixed_cost(network, cost):
     """Give the cost of all layers of a network that are no mixed edge."""
-    function = costs.get(cost)
+    function = layer_costs.get(cost)
     return sum(
         function(layer, shape)
-        for layer, shape in costs.model_calls(network)
+        for layer, shape in layer_costs.model_calls(network)
         if not isinstance(layer, edges.MixedEdge)
     )
 
@@ -487,7 +487,7 @@ def _cost_name(cost):
 
 
 def _serialize_cost(cost):
-    for name, function in costs.COSTS.items():
+    for name, function in layer_costs.COSTS.items():
         if function is cost:
             return name
     return keras.saving.serialize_keras_object(cost)

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from snas_keras import (
     child,
-    costs,
     estimators,
+    layer_costs,
     layers,
     operations,
     resources,
@@ -111,7 +111,7 @@ def check_cost(cost):
         AssertionError: a promise is broken.
         ValueError: there is no cost of that name.
     """
-    function = costs.get(cost)
+    function = layer_costs.get(cost)
     subject = f"Cost {cost!r}"
     with _promised(subject, "be finite and not negative on every operation"):
         values = _operation_costs(function)

@@ -37,7 +37,7 @@ LEVELS = {
     "tuner": 7,
     "data": 1,
     "operations": 1,
-    "costs": 1,
+    "layer_costs": 1,
     "distribution": 2,
     "architecture": 3,
     "edges": 3,
@@ -57,6 +57,7 @@ LEVELS = {
     "supernet": 6,
     "space_report": 7,
     "testing": 7,
+    "costs": 8,
 }
 ONLY_IN = {
     "tensorflow_probability": {"estimators"},
