@@ -14,7 +14,7 @@ from snas_keras.child import (
     for_inference,
     recalibrate_batch_norm,
 )
-from snas_keras.costs import COSTS
+from snas_keras.costs import COSTS, LatencyTable, measure_latency
 from snas_keras.data import AddressableBatches
 from snas_keras.edges import MixedEdge
 from snas_keras.estimators import ESTIMATORS
@@ -46,6 +46,7 @@ __all__ = [
     "DropPathSchedule",
     "Genotype",
     "HealthGuard",
+    "LatencyTable",
     "MixedEdge",
     "Resource",
     "SearchCheckpoint",
@@ -61,6 +62,7 @@ __all__ = [
     "export_onnx",
     "export_saved_model",
     "for_inference",
+    "measure_latency",
     "published",
     "recalibrate_batch_norm",
     "retention_report",

@@ -1,13 +1,16 @@
-"""What networks cost.
+"""What networks cost: counted off their layers, or measured on this machine.
 
 A cost is a function (layer, input_shape) -> float. `parameters`, `flops` and
-`memory_access` count. Teach them a layer of your own with one decorator:
+`memory_access` count; `measure_latency` times a network's layers and returns a
+cost. Teach a cost that counts a layer of your own with one decorator:
 
     @snas_keras.costs.flops.register(MyLayer)
     def _(layer, input_shape):
         return 2.0 * input_shape[-1]
 """
 
+from snas_keras.latency import measure_latency
+from snas_keras.latency_table import LatencyTable
 from snas_keras.layer_costs import (
     COSTS,
     flops,
@@ -19,8 +22,10 @@ from snas_keras.layer_costs import (
 
 __all__ = [
     "COSTS",
+    "LatencyTable",
     "flops",
     "get",
+    "measure_latency",
     "memory_access",
     "model_calls",
     "parameters",

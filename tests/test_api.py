@@ -39,6 +39,7 @@ LEVELS = {
     "operations": 1,
     "layer_costs": 1,
     "distribution": 2,
+    "latency_table": 2,
     "architecture": 3,
     "edges": 3,
     "spaces": 4,
@@ -57,6 +58,7 @@ LEVELS = {
     "supernet": 6,
     "space_report": 7,
     "testing": 7,
+    "latency": 7,
     "costs": 8,
 }
 ONLY_IN = {
@@ -74,6 +76,8 @@ SIGNATURES = {
     "DropPathSchedule": "(final=0.2)",
     "Genotype": "(choices)",
     "HealthGuard": "(run_directory=None, patience=5)",
+    "LatencyTable": "(entries, machine, batch_size, device=None, scale=1.0, "
+    "held_out=None)",
     "MixedEdge": "(candidates, choice=None, single_path=False, **kwargs)",
     "Resource": "(cost, weight=None, form='linear', estimator='expected', "
     "name=None, limit=None, rate=0.02)",
@@ -94,6 +98,8 @@ SIGNATURES = {
     "export_onnx": "(model, path)",
     "export_saved_model": "(model, path, genotype=None)",
     "for_inference": "(model, output=None)",
+    "measure_latency": "(supernet_or_space, batch_size=1, device=None, *, "
+    "repeats=30, held_out=8, seed=0, verbose=1)",
     "recalibrate_batch_norm": "(model, data, steps=None)",
     "retention_report": "(supernet, data, train_data=None, *, metric=None, "
     "cost='flops', draws=8, children=8, recalibration_steps=None, "
@@ -232,11 +238,12 @@ def test_the_program_in_the_readme_runs(tmp_path):
     text = (ROOT / "README.md").read_text()
     programs = re.findall(r"```python\n(.*?)```", text, re.S)
     assert len([x for x in programs[0].splitlines() if x]) <= 25
-    # The second goes on where the first ends.
-    assert len(programs) == 2
+    # Each goes on where the one before ends.
+    assert len(programs) == 3
     (tmp_path / "program.py").write_text("\n".join(programs))
     run(tmp_path / "program.py", cwd=tmp_path, PYTHONIOENCODING="utf-8")
     assert (tmp_path / "served" / "saved_model.pb").exists()
+    assert snas_keras.LatencyTable.load(tmp_path / "latency.json").entries
     assert len(list(tmp_path.glob("tuned/*/trial_*"))) == 5
 
 

@@ -1,0 +1,332 @@
+"""How long the layers of a network take, measured on this machine."""
+
+import functools
+import random
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from snas_keras import child, edges, latency_table, layer_costs, resources
+from snas_keras import genotype as genotype_lib
+from snas_keras import supernet as supernet_lib
+
+_WARM_UP = 3
+_DRAWS = 1000
+# Milliseconds: noise may make less than nothing of a tiny child.
+_LEAST = 1e-6
+
+
+def measure_latency(
+    supernet_or_space,
+    batch_size=1,
+    device=None,
+    *,
+    repeats=30,
+    held_out=8,
+    seed=0,
+    verbose=1,
+):
+    """Time every candidate and every fixed layer of a network, here and now.
+
+    A layer is timed as the child runs it: in its stock form, outside training,
+    in a TensorFlow function. The function runs it on four inputs, one after the
+    other; a function that does the same without the layer is taken off. All
+    take turns, so that a machine that is busy for a while slows all alike.
+    Layers that are alike are timed once. Measure while nothing else runs.
+
+    The latency of a child is predicted as
+
+        scale * sum_layer milliseconds(layer)
+
+    Branches of a child run at the same time where there are cores for it, so
+    that the whole takes less than its parts: the scale is the median of
+    measured over summed of some whole children. How far the prediction then
+    holds, others say, the held-out ones. What leads to no output is left out of
+    a child but counts here, so that children of little but `none` take less
+    than predicted.
+
+    Args:
+        supernet_or_space: SuperNet or SearchSpace. Its shapes, but for the
+            batch, must be fixed.
+        batch_size: int, examples in a call, default 1.
+        device: str such as "GPU:0" or "CPU:0", default TensorFlow's choice.
+        repeats: int, timed runs of each function, default 30.
+        held_out: int, whole children to compare with, default 8, and half as
+            many more for the scale; 0 for none, and the scale 1. They are drawn
+            at random, spread over the range of predicted latencies.
+        seed: int, of that draw, default 0.
+        verbose: int, 0 for silence, default 1.
+
+    Returns:
+        LatencyTable.
+
+    Raises:
+        TypeError: a layer cannot be described by its config, or cannot be
+            called on its first input alone.
+        ValueError: a number is out of range, there is no such device, or a
+            shape is not fixed.
+
+    Example:
+
+    >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4, blocks=1)
+    >>> table = measure_latency(space, repeats=3, held_out=0, verbose=0)
+    >>> report = snas_keras.space_report(space, costs=[table])
+    >>> report.costs["latency"].cheapest["block_0"]
+    'skip'
+    """
+    _check_number("batch_size", batch_size, 1)
+    _check_number("repeats", repeats, 1)
+    _check_number("held_out", held_out, 0)
+    clock = _Clock(batch_size, repeats, verbose)
+    # Keras seeds initializers with Python's generator: looking changes nothing.
+    state = random.getstate()
+    try:
+        with tf.device(_check_device(device)):
+            supernet = _as_supernet(supernet_or_space)
+            entries = _time_layers(supernet.network, clock)
+            machine = latency_table.this_machine(device)
+            table = latency_table.LatencyTable(
+                entries, machine, batch_size, device
+            )
+            if held_out:
+                found = _time_children(supernet, table, clock, held_out, seed)
+                table.scale, table.held_out = found
+    finally:
+        random.setstate(state)
+    if verbose:
+        print(table.report())
+    return table
+
+
+class _Clock:
+    """Times computations that take turns.
+
+    Args:
+        batch_size: int, examples in an input.
+        repeats: int, timed runs of each computation.
+        verbose: int, 0 for no progress bar.
+    """
+
+    def __init__(self, batch_size, repeats, verbose):
+        self.batch_size = batch_size
+        self.repeats = repeats
+        self.verbose = verbose
+
+    def __call__(self, computations, copies):
+        """Return the milliseconds of each, shape (computations, repeats).
+
+        Args:
+            computations: sequence of (function, KerasTensor it takes or a
+                structure of them).
+            copies: int, how often a function runs in one timed program.
+        """
+        progress = keras.utils.Progbar(
+            len(computations) + self.repeats, verbose=self.verbose
+        )
+        pairs, seconds = [], []
+        for function, specs in computations:
+            inputs = [self._batch(specs, seed) for seed in range(copies)]
+            pairs.append((_program(function, inputs), _program(None, inputs)))
+            progress.add(1)
+        for _ in range(self.repeats):
+            seconds.append(
+                [_seconds(busy) - _seconds(idle) for busy, idle in pairs]
+            )
+            progress.add(1)
+        return 1e3 / copies * np.transpose(seconds)
+
+    def _batch(self, specs, seed):
+        generator = np.random.default_rng(seed)
+
+        def batch(spec):
+            shape = (self.batch_size, *spec.shape[1:])
+            return tf.cast(generator.random(shape, "float32"), spec.dtype)
+
+        return keras.tree.map_structure(batch, specs)
+
+
+def _program(function, inputs):
+    """Return a warm program that runs a function on each input, in this order.
+
+    Each run waits for the one before, and each result is used: TensorFlow can
+    neither merge runs nor leave one out. Without a function it does the rest.
+    """
+
+    @tf.function(autograph=False)
+    def program(inputs):
+        results = []
+        for x in inputs:
+            with tf.control_dependencies(results[-1:]):
+                x = keras.tree.map_structure(tf.identity, x)
+                results.append(_first_number(function(x) if function else x))
+        return tf.add_n(results)
+
+    # Not `program` itself, which warns of many programs traced in a row.
+    traced = program.get_concrete_function(inputs)
+
+    def run():
+        # To read the result is to wait for it, which matters on a GPU.
+        return traced(inputs).numpy()
+
+    for _ in range(_WARM_UP):
+        run()
+    return run
+
+
+def _first_number(outputs):
+    return tf.add_n(
+        [
+            tf.cast(tf.reshape(y, [-1])[0], "float32")
+            for y in keras.tree.flatten(outputs)
+        ]
+    )
+
+
+def _seconds(run):
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _time_layers(network, clock):
+    """Return the entries of a `LatencyTable`."""
+    kinds = {}
+    for name, layer, shape in _layer_calls(network):
+        if not latency_table.is_free(layer):
+            key = latency_table.layer_key(layer, shape)
+            kinds.setdefault(key, (name, layer, shape))
+    times = clock([_runnable(x, shape) for _, x, shape in kinds.values()], 4)
+    low, median, high = np.quantile(times, [0.25, 0.5, 0.75], axis=1)
+    return {
+        key: {
+            "layer": f"{name} on {shape}",
+            # The difference of two times that are noisy, and nearly the same
+            # where a layer does next to nothing.
+            "milliseconds": max(0.0, float(median[i])),
+            "spread": float(high[i] - low[i]),
+        }
+        for i, (key, (name, _, shape)) in enumerate(kinds.items())
+    }
+
+
+def _layer_calls(network):
+    """List (name, layer, input shape), a mixed edge as its candidates."""
+    calls = []
+    for layer, shape in layer_costs.model_calls(network):
+        if isinstance(layer, edges.MixedEdge):
+            shape = layer.candidate_input_shape
+            calls += [(name, x, shape) for name, x in layer.candidates.items()]
+        else:
+            calls.append((layer.name, layer, shape))
+    return calls
+
+
+def _runnable(layer, shape):
+    """Return a layer as a child runs it, built, and what it takes."""
+    specs = _specs(shape, getattr(layer, "compute_dtype", "float32"))
+    stock = child.to_stock(layer)
+    try:
+        stock(specs)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"The latency of layer {layer.name!r} of type "
+            f"{type(layer).__name__} cannot be measured: it cannot be called "
+            f"on an input of shape {shape} alone. Wrap it in a layer that can."
+        ) from error
+    if isinstance(layer, keras.layers.Layer):
+        stock = functools.partial(stock, training=False)
+    return stock, specs
+
+
+def _specs(shape, dtype):
+    if any(isinstance(part, (tuple, list)) for part in shape):
+        return [_specs(part, dtype) for part in shape]
+    if None in shape[1:]:
+        raise ValueError(
+            "A latency needs fixed shapes; give the search space's Input full "
+            f"sizes. Received: shape={tuple(shape)}"
+        )
+    return keras.KerasTensor(shape, dtype)
+
+
+def _time_children(supernet, table, clock, count, seed):
+    """Return the scale, and what other children say about it."""
+    cost = resources.ChildCost(supernet, table)
+    genotypes = _spread_genotypes(cost, count + -(-count // 2), seed)
+    children = [child.convert(supernet, genotype) for genotype in genotypes]
+    times = clock(
+        [(functools.partial(x, training=False), x.input) for x in children], 1
+    )
+    measured = np.maximum(np.median(times, axis=1), _LEAST)
+    predicted = np.maximum([cost(g) for g in genotypes], _LEAST)
+    for_scale = np.arange(len(children)) % 3 == 0
+    scale = float(np.median(measured[for_scale] / predicted[for_scale]))
+    held_out = {
+        "predicted": (scale * predicted[~for_scale]).tolist(),
+        "measured": measured[~for_scale].tolist(),
+    }
+    return scale, None if all(for_scale) else held_out
+
+
+def _spread_genotypes(cost, count, seed):
+    """Draw children spread evenly over the range of a cost.
+
+    Children of a large space that are drawn uniformly cost all about the same.
+    So each draw takes, for some share of its choices, one of the cheapest
+    quarter of the candidates, or of the dearest.
+    """
+    generator = np.random.default_rng(seed)
+    drawn = {}
+    for lean in generator.uniform(-1.0, 1.0, _DRAWS):
+        genotype = genotype_lib.Genotype(
+            {
+                name: candidates[_leaning(cost.rows[name], lean, generator)]
+                for name, candidates in cost.choices.items()
+            }
+        )
+        drawn[genotype] = cost(genotype)
+    left, picked = dict(drawn), []
+    for wanted in np.linspace(min(drawn.values()), max(drawn.values()), count):
+        if left:
+            distance = {g: abs(value - wanted) for g, value in left.items()}
+            picked.append(min(distance, key=distance.get))
+            del left[picked[-1]]
+    return sorted(picked, key=drawn.get)
+
+
+def _leaning(row, lean, generator):
+    order = row.argsort()
+    if generator.random() < abs(lean):
+        quarter = max(1, len(row) // 4)
+        order = order[-quarter:] if lean > 0 else order[:quarter]
+    return int(generator.choice(order))
+
+
+def _as_supernet(supernet_or_space):
+    if isinstance(supernet_or_space, supernet_lib.SuperNet):
+        return supernet_or_space
+    return supernet_lib.build_supernet(supernet_or_space)
+
+
+def _check_device(device):
+    """Return `device`, or refuse what this machine does not have."""
+    devices = [
+        x.name.removeprefix("/device:")
+        for x in tf.config.list_logical_devices()
+    ]
+    if device is not None and device.upper().lstrip("/") not in devices:
+        raise ValueError(
+            f"There is no such device. Received: device={device!r}. Allowed: "
+            f"{devices}"
+        )
+    return device
+
+
+def _check_number(name, value, least):
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(
+            f"`{name}` must be an int of at least {least}. Received: "
+            f"{name}={value!r}"
+        )

@@ -1,0 +1,373 @@
+"""Latencies that were measured, as a cost; where, and how well they add up."""
+
+import hashlib
+import json
+import math
+import os
+import pathlib
+import platform
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from snas_keras import files, layer_costs, layers
+
+KL = keras.layers
+
+# Outside training these do nothing.
+_FREE = (
+    KL.InputLayer,
+    KL.Identity,
+    KL.Dropout,
+    KL.SpatialDropout1D,
+    KL.SpatialDropout2D,
+    KL.SpatialDropout3D,
+    KL.GaussianNoise,
+    KL.GaussianDropout,
+    KL.ActivityRegularization,
+    layers.DropPath,
+    layers.Zero,
+)
+# In a config: what does not change the time, and what names other layers.
+_IRRELEVANT = {
+    "name",
+    "seed",
+    "trainable",
+    "build_config",
+    "build_input_shape",
+    "shared_object_id",
+}
+_WIRING = {"keras_history", "input_layers", "output_layers"}
+_FORMAT = "snas_keras.LatencyTable/1"
+
+
+@keras.saving.register_keras_serializable(package="snas_keras")
+class LatencyTable:
+    """A cost: the milliseconds a layer takes, looked up where it was measured.
+
+    `measure_latency` makes it. It is used as other costs are: in `Resource` (in
+    the linear form, for the logarithm takes all below one for one), `ChildCost`
+    and `space_report`. Layers that do nothing outside training, and raw
+    `keras.ops` calls that other costs do not count, cost nothing.
+
+    Args:
+        entries: {key: {"layer": str, "milliseconds": float, "spread": float}},
+            for each kind of layer its median and the distance of the quartiles.
+            A key is what `layer_key` returns.
+        machine: {str: str}, where it was measured, as `this_machine` gives it.
+        batch_size: int, examples in a call.
+        device: str, as for `measure_latency`, default None.
+        scale: float, what a whole child takes of the sum of its layers, default
+            1.0.
+        held_out: {"predicted": list, "measured": list}, milliseconds of whole
+            children, default None: none were timed.
+
+    Call arguments:
+        layer: Keras layer, built.
+        input_shape: tuple with the batch dimension.
+
+    Returns:
+        float, milliseconds for one call with `batch_size` examples.
+
+    Raises:
+        TypeError: when called: the layer was not measured.
+
+    Example:
+
+    >>> layer, shape = keras.layers.Dense(2), (None, 3)
+    >>> entry = {"layer": "dense", "milliseconds": 0.5, "spread": 0.1}
+    >>> entries = {layer_key(layer, shape): entry}
+    >>> table = LatencyTable(entries, this_machine(), batch_size=1)
+    >>> table(keras.layers.Dense(2, name="other"), shape)
+    0.5
+    """
+
+    # How logs call it.
+    __name__ = "latency"
+
+    def __init__(
+        self,
+        entries,
+        machine,
+        batch_size,
+        device=None,
+        scale=1.0,
+        held_out=None,
+    ):
+        self.entries = entries
+        self.machine = machine
+        self.batch_size = batch_size
+        self.device = device
+        self.scale = scale
+        self.held_out = held_out
+
+    def __call__(self, layer, input_shape):
+        if is_free(layer):
+            return 0.0
+        entry = self.entries.get(layer_key(layer, input_shape))
+        if entry is None:
+            raise TypeError(
+                f"The latency of layer {layer.name!r} of type "
+                f"{type(layer).__name__} on inputs of shape {input_shape} was "
+                "not measured. Measure the network it is in: "
+                "snas_keras.costs.measure_latency(supernet)."
+            )
+        return self.scale * entry["milliseconds"]
+
+    @property
+    def correlation(self):
+        """Return the rank correlation on the held-out children."""
+        held_out = self.held_out or {"predicted": [], "measured": []}
+        return rank_correlation(**held_out)
+
+    @property
+    def error(self):
+        """Return the mean of |predicted / measured - 1| on the same."""
+        return float(np.mean(self._errors()))
+
+    def _errors(self):
+        held_out = self.held_out or {"predicted": [math.nan], "measured": [1.0]}
+        ratio = np.divide(held_out["predicted"], held_out["measured"])
+        return np.abs(ratio - 1.0)
+
+    def report(self):
+        """Return what was measured as tables in Markdown."""
+        machine = ", ".join(f"{k}: {v}" for k, v in self.machine.items())
+        lines = [
+            f"Milliseconds for a batch of {self.batch_size} ({machine}). The "
+            f"scale, by which each counts, is {self.scale:.3f}.",
+            "",
+            "| layer | median | between the quartiles |",
+            "| --- | --- | --- |",
+        ]
+        lines += [
+            f"| {x['layer']} | {x['milliseconds']:.4f} | {x['spread']:.4f} |"
+            for x in self.entries.values()
+        ]
+        return "\n".join(lines + self._held_out_lines())
+
+    def _held_out_lines(self):
+        if not self.held_out:
+            return []
+        pairs = zip(*self.held_out.values(), strict=True)
+        return [
+            "",
+            "| whole child, predicted | measured |",
+            "| --- | --- |",
+            *(f"| {one:.3f} | {other:.3f} |" for one, other in pairs),
+            "",
+            f"Rank correlation {self.correlation:.3f}. Error: mean "
+            f"{self.error:.1%}, median {np.median(self._errors()):.1%}.",
+        ]
+
+    def save(self, path):
+        """Write the table as JSON; a file at `path` is replaced whole."""
+        content = self.get_config()
+        text = json.dumps(
+            {"format": _FORMAT, "sum": _checksum(content), "table": content}
+        )
+        with files.replacing(path) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path, elsewhere=False):
+        """Read a table that `save` wrote.
+
+        Args:
+            path: str or path.
+            elsewhere: bool, whether it may be a table of another machine, for
+                which a search is done here. Default False.
+
+        Returns:
+            LatencyTable.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no table or a damaged one, or one of another
+                machine; the message says what differs.
+        """
+        table = cls(**_read(path))
+        now = this_machine(table.device)
+        differences = [
+            f"{name} was {table.machine.get(name)!r} and is {now.get(name)!r}"
+            for name in {**now, **table.machine}
+            if table.machine.get(name) != now.get(name)
+        ]
+        if differences and not elsewhere:
+            raise ValueError(
+                f"{str(path)!r} was measured elsewhere: "
+                f"{'; '.join(differences)}. Measure again, or give "
+                "`elsewhere=True` to search here for that machine."
+            )
+        return table
+
+    def get_config(self):
+        return {
+            "entries": self.entries,
+            "machine": self.machine,
+            "batch_size": self.batch_size,
+            "device": self.device,
+            "scale": self.scale,
+            "held_out": self.held_out,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def is_free(layer):
+    """Say whether a layer takes no time outside training."""
+    if not isinstance(layer, KL.Layer):
+        return type(layer).__name__ in layer_costs.FREE_OPERATIONS
+    return isinstance(layer, _FREE)
+
+
+def layer_key(layer, input_shape):
+    """Describe a layer on inputs, the same for all that take the same time.
+
+    Args:
+        layer: Keras layer.
+        input_shape: tuple with the batch dimension, which does not matter, or
+            a tuple of such.
+
+    Returns:
+        str: class, config without names and seeds, and shape.
+
+    Raises:
+        TypeError: the layer cannot be described by its config.
+    """
+    try:
+        config = keras.saving.serialize_keras_object(layer)
+        return json.dumps([_described(config, {}), _of_one(input_shape)])
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"Layer {layer.name!r} of type {type(layer).__name__} cannot be "
+            "told from others: it needs a `get_config` that names all its "
+            "arguments."
+        ) from error
+
+
+def rank_correlation(predicted, measured):
+    """Return Spearman's rank correlation; equal numbers share their mean rank.
+
+    Args:
+        predicted: sequence of float.
+        measured: sequence of float, as long.
+
+    Returns:
+        float from -1 to 1, or nan where all of one sequence are equal.
+
+    Example:
+
+    >>> rank_correlation([1, 2, 3], [10, 30, 20])
+    0.5
+    """
+    ranks = np.array([_ranks(predicted), _ranks(measured)])
+    ranks -= ranks.mean(1, keepdims=True)
+    scale = math.sqrt(math.prod((ranks**2).sum(1)))
+    return float(ranks[0] @ ranks[1] / scale) if scale else math.nan
+
+
+def this_machine(device=None):
+    """Return what latencies depend on, here and now.
+
+    Args:
+        device: str, as for `measure_latency`, default None.
+
+    Returns:
+        {str: str}.
+    """
+    threading = tf.config.threading
+    return {
+        "device": _device_name(device),
+        "cores": str(os.cpu_count()),
+        "threads": f"{threading.get_intra_op_parallelism_threads()} in, "
+        f"{threading.get_inter_op_parallelism_threads()} between operations",
+        "platform": f"{platform.system()} {platform.machine()}",
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+    }
+
+
+def _described(config, places):
+    """Leave out what does not matter; call layers by their place."""
+    if isinstance(config, (list, tuple)):
+        return [_described(x, places) for x in config if not _is_input(x)]
+    if not isinstance(config, dict):
+        return config
+    if "input_layers" in config:  # A functional model.
+        names = [layer["name"] for layer in config["layers"]]
+        places = {name: place for place, name in enumerate(names)}
+    return {
+        key: _described_part(key, value, places)
+        for key, value in config.items()
+        if key not in _IRRELEVANT
+    }
+
+
+def _described_part(key, value, places):
+    if key == "dtype":  # A policy is told by its name.
+        return value["config"] if isinstance(value, dict) else value
+    if key in _WIRING:
+        return keras.tree.map_structure(lambda x: places.get(x, x), value)
+    return _described(value, places)
+
+
+def _is_input(config):
+    """Say whether it is the input layer, which a Sequential has when built."""
+    return isinstance(config, dict) and config.get("class_name") == "InputLayer"
+
+
+def _of_one(shape):
+    if any(isinstance(part, (tuple, list)) for part in shape):
+        return [_of_one(part) for part in shape]
+    return list(shape[1:])
+
+
+def _ranks(values):
+    values = np.asarray(values, "float64")
+    below = (values[:, None] > values).sum(1)
+    equal = (values[:, None] == values).sum(1)
+    return below + (equal + 1) / 2
+
+
+def _device_name(device):
+    gpus = tf.config.list_physical_devices("GPU")
+    wanted = (device or ("GPU:0" if gpus else "CPU:0")).upper()
+    if "GPU" not in wanted:
+        return _cpu_name()
+    index = int(wanted.rpartition("GPU")[2].strip(":") or 0)
+    if index >= len(gpus):
+        return "no GPU"
+    details = tf.config.experimental.get_device_details(gpus[index])
+    return details.get("device_name", "GPU")
+
+
+def _cpu_name():
+    path = pathlib.Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [x.partition(":")[2] for x in lines if x.startswith("model name")]
+    return (names[0] if names else platform.processor()).strip() or "CPU"
+
+
+def _checksum(content):
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read(path):
+    try:
+        text = files.existing(path).read_text(encoding="utf-8")
+        content = json.loads(text)
+        is_table = content["format"] == _FORMAT
+        is_whole = is_table and _checksum(content["table"]) == content["sum"]
+    except (ValueError, TypeError, KeyError):
+        is_whole = False
+    if not is_whole:
+        raise ValueError(
+            f"{str(path)!r} is no latency table, or a damaged one. Write it "
+            "with `LatencyTable.save`."
+        )
+    return content["table"]
