@@ -11,6 +11,8 @@ _LOGGER = logging.getLogger("snas_keras")
 _GAIN = 5.0
 # A tenth of the scale off the aim already moves the weight at full rate.
 _STEEP = 10.0
+# The weight falls more slowly than it rises.
+_FALL = 0.4
 # How far below the limit is aimed, as a share of the scale.
 _MARGIN = 0.03
 # The weight stays within this factor of where it began.
@@ -22,12 +24,13 @@ class Limit:
 
     The weight of the penalty is a dual variable. After every step
 
-        weight <- weight * exp(rate * clip(10 excess, -1, 1))
+        weight <- weight * exp(rate * clip(10 excess, -0.4, 1))
         excess  = (max(expected cost, cost of the mode) - aim) / scale
         aim     = limit - 0.03 * scale
         scale   = min(limit, dearest child - cheapest child)
 
-    so it rises while a child is too dear, and falls while there is room. The
+    so it rises while a child is too dear, and falls, more slowly, while there
+    is room: the search shall end below the limit, not above. The
     aim is a little below, for the weight swings about it. The scale is the
     limit, but where all children cost nearly the same, what they differ by.
 
@@ -91,7 +94,7 @@ class Limit:
         cost = ops.maximum(
             self.expected(architecture), self.of_mode(architecture)
         )
-        excess = ops.clip(_STEEP * (cost - self.aim) / self.scale, -1.0, 1.0)
+        excess = ops.clip(_STEEP * (cost - self.aim) / self.scale, -_FALL, 1.0)
         first = self.resource.weight
         return ops.clip(
             weight * ops.exp(self.resource.rate * excess),

@@ -121,8 +121,12 @@ def _nameless(config):
     if not isinstance(config, dict):
         return config
     config = {key: _nameless(value) for key, value in config.items()}
-    if "class_name" in config and isinstance(config.get("config"), dict):
-        config["config"].pop("name", None)
+    # Keras adds it while it loads a file.
+    config.pop("shared_object_id", None)
+    kind, inner = config.get("class_name", ""), config.get("config")
+    # The name of a dtype policy is what it says.
+    if isinstance(inner, dict) and not kind.endswith("Policy"):
+        inner.pop("name", None)
     return config
 
 

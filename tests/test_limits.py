@@ -131,21 +131,28 @@ def test_the_share_of_the_space_is_noted(caplog):
 
 
 def test_the_weight_moves_as_the_formula_says():
-    """One step by hand, from uniform logits."""
+    """One step by hand, from uniform logits, too dear and with room."""
+    for share in ("60%", "95%"):
+        _check_one_step(share)
+
+
+def _check_one_step(share):
     supernet = compiled_with(
-        snas_keras.Resource("flops", weight=0.3, limit="60%", rate=0.1)
+        snas_keras.Resource("flops", weight=0.3, limit=share, rate=0.1)
     )
     limit, architecture = supernet.limits[0], supernet.architecture
     rows = [np.array(r) for r in limit.cost.rows.values()]
     expected = limit.cost.fixed + sum(row.mean() for row in rows)
     mode = limit.cost.fixed + sum(row[0] for row in rows)
-    value = 0.97 * 0.6 * limit.cost.maximum
-    excess = np.clip(10 * (max(expected, mode) / value - 1), -1, 1)
+    value = float(share[:-1]) / 100 * limit.cost.maximum
+    span = min(value, limit.cost.maximum - limit.cost.minimum)
+    aim = value - 0.03 * span
+    excess = np.clip(10 * (max(expected, mode) - aim) / span, -0.4, 1)
     assert float(limit.moved(0.3, architecture)) == pytest.approx(
         0.3 * np.exp(0.1 * excess), rel=1e-5
     )
     assert float(limit.applied(0.3, architecture)) == pytest.approx(
-        0.3 * np.exp(5 * np.clip(expected / value - 1, -1, 1)), rel=1e-5
+        0.3 * np.exp(5 * np.clip((expected - aim) / span, -1, 1)), rel=1e-5
     )
 
 

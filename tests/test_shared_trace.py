@@ -157,6 +157,26 @@ def test_the_papers_cells_have_five_kinds_of_edge():
     assert len({id(one.trace) for one in mixed}) == 5
 
 
+def test_a_loaded_compiled_supernet_shares_as_the_built_one(tmp_path):
+    space = snas_keras.SEARCH_SPACES["snas_cifar"](
+        cells=1, channels=2, input_shape=(8, 8, 3)
+    )
+    supernet = snas_keras.build_supernet(space)
+    supernet.compile(loss="mse")
+    supernet.save(tmp_path / "search.keras")
+    loaded = keras.models.load_model(tmp_path / "search.keras")
+    for one in (supernet, loaded):
+        mixed = resources.mixed_edges(one.network)
+        assert len({id(edge.trace) for edge in mixed}) == 2
+
+
+def test_layers_that_compute_in_other_types_do_not_share():
+    first = edge(keras.layers.Rescaling(1.0, dtype="float32"), 7)
+    second = edge(keras.layers.Rescaling(1.0, dtype="mixed_bfloat16"), 7)
+    edges.share_traces([first, second])
+    assert first.trace is not second.trace
+
+
 def test_step_uses_the_shared_trace_under_mixed_precision():
     """Batch norm must see float32 scales, not values cast there and back."""
     pairs = []
