@@ -5,6 +5,7 @@ import json
 import pytest
 
 import snas_keras
+from snas_keras import costs
 from tests.processes import ROOT, run
 
 EXAMPLES = ROOT / "examples"
@@ -47,3 +48,19 @@ def test_own_layers_in_25_lines_keep_the_limit(tmp_path):
     genotype = snas_keras.Genotype.load(served / "genotype.json")
     assert list(genotype.values()).count("dense") == 1
     assert (served / "saved_model.pb").exists()
+
+
+@pytest.mark.slow
+def test_limits_leave_a_page_for_every_search(tmp_path):
+    """Measured milliseconds are a limit too; the table says what was kept."""
+    done = run(
+        EXAMPLES / "limit_the_cost.py",
+        *("--epochs", 1, "--seeds", 2, "--output", tmp_path),
+        *("--limits", "60% of the milliseconds"),
+        PYTHONIOENCODING="utf-8",
+    )
+    [runs] = json.loads((tmp_path / "limits.json").read_text()).values()
+    assert all(0.0 < found["cost"] <= found["dearest"] for found in runs)
+    assert "\n| 60% of the milliseconds |" in done.stdout
+    assert len(list(tmp_path.glob("60%_*_?/report.html"))) == 2
+    costs.LatencyTable.load(tmp_path / "latency.json")
