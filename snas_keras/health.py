@@ -35,10 +35,10 @@ class HealthGuard(keras.callbacks.Callback):
     * a node whose likeliest edges are all `none`;
     * probabilities that have not moved for `patience` epochs while more than
       half of the entropy is left;
-    * a cost that is above its limit and has gone away from it for `patience`
-      epochs;
-    * candidates that have had less than a tenth of an even share of the
-      training.
+    * a cost that is above its limit and has gone away from it twice in
+      `patience` epochs;
+    * candidates with weights that have had less than a tenth of an even share
+      of the training.
 
     Each is said once, as a `snas_keras.health.SearchWarning`. The search goes
     on.
@@ -114,6 +114,7 @@ class Facts:
         choices: {choice name: candidate names}.
         skips: {choice name: names of candidates that do nothing}.
         nones: {choice name: names of candidates that give zero}.
+        trained: {choice name: names of candidates that have weights}.
         nodes: {node name: names of the choices of its edges}.
         limits: {cost name: limit}.
     """
@@ -121,6 +122,7 @@ class Facts:
     choices: dict
     skips: dict
     nones: dict
+    trained: dict
     nodes: dict
     limits: dict
 
@@ -133,6 +135,10 @@ def facts_of(supernet):
         choices=supernet.architecture.choices,
         skips=_of_role(by_choice, keras.layers.Identity, "skip"),
         nones=_of_role(by_choice, layers.Zero, "none"),
+        trained={
+            choice: [n for n, x in candidates.items() if x.trainable_variables]
+            for choice, candidates in by_choice.items()
+        },
         nodes=_nodes(supernet.network, edges),
         limits={x.resource.name: x.value for x in supernet.limits if x},
     )
@@ -221,15 +227,15 @@ def stuck(facts, lines, patience):
 
 
 def drifting(facts, lines, patience):
-    """A cost goes away from its limit."""
-    if len(lines) <= patience:
+    """A cost goes away from its limit, and the rising weight does not help."""
+    if len(lines) <= 2 * patience:
         return
     for name, limit in facts.limits.items():
-        excess = [
+        first, second, last = (
             line["costs"][name]["expected"] / limit - 1.0
-            for line in (lines[-1 - patience], lines[-1])
-        ]
-        if excess[1] > _DRIFT and excess[1] > excess[0]:
+            for line in (lines[-1 - 2 * patience :: patience])
+        )
+        if last > _DRIFT and last > second > first:
             yield (
                 name,
                 f"The cost {name!r} is above its limit and goes away from it. "
@@ -248,7 +254,8 @@ def hardly_trained(facts, lines, patience):
         for candidate, share in zip(
             candidates, line["credit"][name]["exposure"], strict=True
         ):
-            if share * len(candidates) < _EXPOSURE:
+            is_few = share * len(candidates) < _EXPOSURE
+            if is_few and candidate in facts.trained[name]:
                 few.append(f"{name}: {candidate}")
     if few:
         yield (

@@ -249,13 +249,29 @@ def test_a_search_killed_half_way_ends_the_same(folder, tmp_path):
         "retention.json",
         "retention.md",
         "retention.png",
+        "report.html",
         "search.csv",
+        "search.json",
+        "search.jsonl",
         "search.npz",
         "search_best.keras",
         "tensorboard",
     }
     report = json.loads((tmp_path / "killed" / "retention.json").read_text())
     assert report["metric"] == "accuracy"
+
+
+def test_the_page_of_results_has_the_tables_of_the_runs():
+    folder = ROOT / "docs" / "results"
+    runs = json.loads((folder / "cifar10" / "compare.json").read_text())
+    page = (folder / "cifar10.md").read_text()
+    assert {len(found) for found in runs.values()} == {3}
+    for table in (compare.kept_table(runs), compare.test_table(runs)):
+        assert table in page
+    for method, found in runs.items():
+        for run_ in found:
+            path = folder / "cifar10" / f"{method}_{run_['seed']}.json"
+            assert json.loads(path.read_text()) == run_
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ FACTS = health.Facts(
     choices=CHOICES,
     skips={name: ["skip"] for name in CHOICES},
     nones={name: ["none"] for name in CHOICES},
+    trained={name: ["conv"] for name in CHOICES},
     nodes={"add": ["edge_0", "edge_1"], "add_1": ["edge_2", "edge_3"]},
     limits={"flops": 100.0},
 )
@@ -83,21 +84,24 @@ def test_a_cost_that_leaves_its_limit_is_named():
     def costs(*values):
         return found(health.drifting, *(line("conv", cost=v) for v in values))
 
-    assert costs(120, 125, 130) == ["flops"]
-    assert costs(130, 125, 120) == []
-    assert costs(80, 90, 104) == []
-    assert costs(120, 130) == []
+    assert costs(120, 0, 125, 0, 130) == ["flops"]
+    assert costs(120, 0, 130, 0, 125) == []
+    assert costs(130, 0, 125, 0, 126) == []
+    assert costs(80, 0, 90, 0, 104) == []
+    assert costs(0, 120, 0, 130) == []
 
 
 def test_candidates_that_were_hardly_trained_are_named():
-    few = line("conv", exposure=(1, 30, 0.9))
+    few = line("conv", exposure=(30, 1, 30))
     assert found(health.hardly_trained, few, few) == [""]
     [(_, message)] = health.hardly_trained(FACTS, [few, few], 2)
-    assert "edge_0: none, edge_0: skip, edge_1: none and 7 more" in message
+    assert "edge_0: conv, edge_1: conv, edge_2: conv and 2 more" in message
+    others = line("conv", exposure=(0, 1, 0))
+    assert found(health.hardly_trained, others, others) == []
     assert found(health.hardly_trained, few) == []
-    even = line("conv", exposure=(1, 8, 1))
+    even = line("conv", exposure=(4, 1, 4))
     assert found(health.hardly_trained, even, even) == []
-    early = line("conv", exposure=(0, 30, 1), steps=30)
+    early = line("conv", exposure=(30, 0, 1), steps=30)
     assert found(health.hardly_trained, early, early) == []
 
 
@@ -108,6 +112,7 @@ def test_facts_of_a_supernet_know_its_roles_and_nodes(tiny_space, compiled):
     facts = health.facts_of(supernet)
     assert facts.skips["left_0"] == ["skip"]
     assert facts.nones["right_1"] == ["none"]
+    assert facts.trained["right_1"] == ["conv"]
     assert list(facts.nodes.values()) == [
         ["left_0", "right_0"],
         ["left_1", "right_1"],

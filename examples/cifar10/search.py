@@ -3,9 +3,9 @@
     python examples/cifar10/search.py --preset small --data-dir FOLDER
 
 Killed, and run again by the same command, it goes on where it was. It writes
-the genotype, the history as CSV, the best and the last state and the retention
-report. The flags' defaults are the settings of the paper's code on one GPU; a
-preset changes some of them.
+the genotype, the history as CSV, the best and the last state, the retention
+report and a page about the search. The flags' defaults are the settings of the
+paper's code on one GPU; a preset changes some of them.
 """
 
 import common
@@ -174,6 +174,10 @@ def main():
         validation_batch_size=args.batch,
         callbacks=[
             snas_keras.TemperatureSchedule(schedule),
+            snas_keras.SearchLogger(
+                args.output, costs=("parameters", "flops"), tensorboard=False
+            ),
+            snas_keras.HealthGuard(args.output),
             *common.callbacks(args, batches, "search"),
         ],
     )
@@ -195,13 +199,15 @@ def report(args, supernet, train, valid):
         seed=args.seed,
     )
     retention.save(args.output / "retention.json")
+    page = snas_keras.search_report(args.output)
     print(f"\n{retention.table()}\n")
     for name, candidate in genotype.items():
         probability = max(supernet.architecture.probabilities()[name].numpy())
         print(f"{name}: {candidate} (probability {probability:.2f})")
     parameters = resources.child_cost(supernet, genotype, "parameters")
     print(
-        f"\nThe child has {parameters:,.0f} parameters. Go on with\n"
+        f"\nThe child has {parameters:,.0f} parameters. See {page}. Go on "
+        "with\n"
         f"  python examples/cifar10/retrain.py --preset {args.preset} "
         f"--genotype {args.output / 'genotype.json'}"
     )
