@@ -1,7 +1,9 @@
-"""Limits on costs: weights of penalties that hold a child below them."""
+"""Limits on costs: penalties that lead the search below them, and the child."""
 
+import collections
 import logging
 
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -19,6 +21,78 @@ _MARGIN = 0.03
 _REACH = 1e4
 
 
+# What a child pays for its cost, nats a scale, until it is within the limits.
+_PRICES = np.concatenate([[0.0], np.geomspace(1e-3, 1e6, 255)])
+
+
+def mode_within(architecture, limits):
+    """Return the mode, or where it is too dear a likely child within limits.
+
+    Candidates pay a price for their cost, the least at which the child that is
+    then the likeliest is within every limit:
+
+        argmax_k logits_k - price * sum_limit cost_k / scale
+
+    At price zero it is the mode. With one limit there is always such a child;
+    of several, the cheapest children that can be had this way may keep only
+    some.
+
+    Args:
+        architecture: Architecture.
+        limits: list of Limit or None.
+
+    Returns:
+        {choice name: float32 tensor, shape (candidates,), one-hot}.
+    """
+    kept = [limit for limit in limits if limit]
+    if not kept:
+        return architecture.mode()
+    groups = collections.defaultdict(list)
+    for name, candidates in architecture.choices.items():
+        groups[len(candidates)].append(name)
+    totals = [limit.cost.fixed for limit in kept]
+    chosen = {}
+    for size, names in groups.items():
+        rows = [np.stack([x.cost.rows[n] for n in names]) for x in kept]
+        charges = sum(r / x.scale for r, x in zip(rows, kept, strict=True))
+        logits = tf.stack(
+            [tf.convert_to_tensor(architecture.logits[n]) for n in names]
+        )
+        scores = tf.cast(logits, "float64") - tf.constant(
+            _PRICES[:, None, None] * charges
+        )
+        chosen[size] = tf.one_hot(tf.argmax(scores, -1), size, dtype=tf.float64)
+        totals = [
+            total + tf.reduce_sum(chosen[size] * tf.constant(r), [1, 2])
+            for total, r in zip(totals, rows, strict=True)
+        ]
+    index = _first_within(totals, kept)
+    return {
+        name: row
+        for size, names in groups.items()
+        for name, row in zip(
+            names,
+            tf.unstack(tf.cast(chosen[size][index], "float32")),
+            strict=True,
+        )
+    }
+
+
+def _first_within(totals, kept):
+    """Return the place of the lowest price that keeps all limits, or the last.
+
+    A billionth above a limit is rounding.
+    """
+    within = [
+        total <= limit.value * (1.0 + 1e-9)
+        for total, limit in zip(totals, kept, strict=True)
+    ]
+    found = tf.reduce_all(tf.stack(within), axis=0)
+    first = tf.argmax(tf.cast(found, "int32"))
+    last = tf.constant(len(_PRICES) - 1, first.dtype)
+    return tf.where(tf.reduce_any(found), first, last)
+
+
 class Limit:
     """The limit of one resource on one supernet.
 
@@ -30,9 +104,10 @@ class Limit:
         scale   = min(limit, dearest child - cheapest child)
 
     so it rises while a child is too dear, and falls, more slowly, while there
-    is room: the search shall end below the limit, not above. The
-    aim is a little below, for the weight swings about it. The scale is the
-    limit, but where all children cost nearly the same, what they differ by.
+    is room: the search shall end below the limit, not above. The aim is a
+    little below, for the weight swings about it; where the mode is above it all
+    the same, `mode_within` gives a child that is not. The scale is the limit,
+    but where all children cost nearly the same, what they differ by.
 
     Args:
         resource: Resource with a limit.
@@ -69,13 +144,10 @@ class Limit:
 
     def expected(self, architecture):
         """Return the expected cost of a child, float32 scalar tensor."""
-        return self._total(architecture.probabilities())
+        return self.of(architecture.probabilities())
 
-    def of_mode(self, architecture):
-        """Return the cost of the likeliest child, float32 scalar tensor."""
-        return self._total(architecture.mode())
-
-    def _total(self, weights):
+    def of(self, weights):
+        """Return the cost under {choice name: weights}, float32 scalar."""
         return self.cost.fixed + sum(
             ops.sum(tf.constant(row, "float32") * weights[name])
             for name, row in self.cost.rows.items()
@@ -92,7 +164,7 @@ class Limit:
     def moved(self, weight, architecture):
         """Return the weight of the next step."""
         cost = ops.maximum(
-            self.expected(architecture), self.of_mode(architecture)
+            self.expected(architecture), self.of(architecture.mode())
         )
         excess = ops.clip(_STEEP * (cost - self.aim) / self.scale, -_FALL, 1.0)
         first = self.resource.weight

@@ -85,7 +85,7 @@ def retention_report(
     # Negative steps: no draw of the training.
     steps = [-1 - seed * draws - i for i in range(draws)]
     drawn = [_genotype(architecture, step) for step in steps]
-    derived = architecture.derive()
+    derived = supernet.derive()
     price = resources.ChildCost(supernet, cost)
     random = _nearest(price, derived, children, seed)
     values = {

@@ -39,7 +39,7 @@ class SearchLog:
         return [*self._means.values(), *self._costs, *kept]
 
     def update(
-        self, architecture, task_loss, resource_loss, batch_size, weights
+        self, architecture, mode, task_loss, resource_loss, batch_size, weights
     ):
         """Add one step: losses in nats, the mean entropy of the choices in
         nats, the expected cost of the edges in the cost's unit, and under a
@@ -59,6 +59,6 @@ class SearchLog:
                 loss.expected_cost(probabilities), sample_weight=batch_size
             )
         for index, (child, weight) in self._kept.items():
-            cost = self.limits[index].of_mode(architecture)
+            cost = self.limits[index].of(mode)
             child.update_state(cost, sample_weight=batch_size)
             weight.update_state(weights[index], sample_weight=batch_size)

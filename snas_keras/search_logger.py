@@ -239,7 +239,7 @@ class Watch:
         architecture = self.supernet.architecture
         distribution = architecture.distribution()
         probabilities = distribution.probabilities()
-        genotype = architecture.derive()
+        genotype = self.supernet.derive()
         weights = self.supernet.resource_weights.numpy()
         weight_of = {
             resource.name: float(weight)

@@ -3,6 +3,7 @@
 import logging
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -157,9 +158,13 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
     def call(self, inputs, training=False):
         return self.network([inputs, self._weights()], training=training)
 
+    def mode(self):
+        """Return the one-hot weights of the child that `derive` names."""
+        return limits.mode_within(self.architecture, self.limits)
+
     def _weights(self):
         """The mode, or what `evaluate` was given."""
-        mode = self.architecture.mode()
+        mode = self.mode()
         return {
             name: ops.where(self.is_given > 0, given, mode[name])
             for name, given in self.given.items()
@@ -305,6 +310,7 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
         )
         self.search_log.update(
             self.architecture,
+            self.mode(),
             task_loss,
             resource_loss,
             _batch_size(x),
@@ -410,7 +416,9 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
     def derive(self):
         """Return the Genotype of the most probable child.
 
-        Ties go to the first candidate.
+        Ties go to the first candidate. Where the supernet is compiled with
+        limits, and the most probable child is above one, it is a probable child
+        within.
 
         Example:
 
@@ -418,7 +426,12 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
         >>> build_supernet(space).derive()["block_0"]
         'conv_3x3'
         """
-        return self.architecture.derive()
+        return genotype_lib.Genotype(
+            {
+                name: self.architecture.choices[name][int(np.argmax(weights))]
+                for name, weights in self.mode().items()
+            }
+        )
 
     def get_config(self):
         return {

@@ -213,3 +213,87 @@ def test_where_children_hardly_differ_the_scale_is_what_they_differ_by():
     found = cost(supernet.derive())
     span = cost.maximum - cost.minimum
     assert limit - 0.2 * span <= found <= limit
+
+
+def limited(logits, limits):
+    """A compiled supernet with planted logits: {choice: {width: logit}}."""
+    supernet = snas_keras.build_supernet(widths())
+    supernet.compile(
+        loss="mse",
+        resource=[snas_keras.Resource(c, limit=v) for c, v in limits.items()],
+    )
+    for name, row in logits.items():
+        value = [row.get(w, -5.0) for w in WIDTHS]
+        supernet.architecture.logits[name].assign(value)
+    return supernet
+
+
+def swinging():
+    """All blocks like 16 most, then 12; three hardly care."""
+    doubtful = {16: 2.0, 12: 1.9}
+    certain = {16: 2.0, 12: 0.0}
+    return {
+        f"block_{i}": doubtful if i in (1, 4, 6) else certain for i in range(8)
+    }
+
+
+def test_where_the_mode_is_too_dear_the_child_is_the_likeliest_within():
+    """Against all children, by their joint probability: the doubtful blocks
+    give way, as many as need to."""
+    free = limited(swinging(), {"flops": "100%"})
+    cost = resources.ChildCost(free, "flops")
+    assert set(free.derive().values()) == {"width_16"}
+    dearest = cost.maximum
+    for share, give_way in (("97%", 1), ("95%", 2), ("91%", 3)):
+        supernet = limited(swinging(), {"flops": share})
+        limit = float(share[:-1]) / 100 * dearest
+        found = supernet.derive()
+        ranked = supernet.architecture.distribution().top_k(500)
+        best = max(p for g, p in ranked if cost(g) <= limit)
+        assert cost(supernet.architecture.derive()) > limit >= cost(found)
+        changed = [name for name, w in found.items() if w != "width_16"]
+        log_p = supernet.architecture.distribution().log_prob(found)
+        # Equal blocks pay the same, so they give way together.
+        assert give_way <= len(changed) <= 3
+        assert best >= log_p > best - 0.3
+
+
+def test_a_child_within_is_what_the_supernet_answers_and_converts_to():
+    x = np.ones((2, 4), "float32")
+    supernet = limited(swinging(), {"flops": "91%", latency: "95%"})
+    for name, cost in (("flops", "flops"), ("latency", latency)):
+        child_cost = resources.ChildCost(supernet, cost)
+        [kept] = [v for v in supernet.limits if v.resource.name == name]
+        assert child_cost(supernet.derive()) <= kept.value
+    child = snas_keras.convert(supernet)
+    np.testing.assert_array_equal(child(x), supernet(x))
+    tensor = keras.ops.convert_to_tensor(x)
+    mode = supernet.network([tensor, supernet.architecture.mode()])
+    assert np.abs(child(x) - mode).max() > 1e-3
+    given = supernet.evaluate(
+        *(x, x[:, :1]), weights=supernet.derive(), verbose=0
+    )
+    assert supernet.evaluate(x, x[:, :1], verbose=0) == given
+
+
+def test_a_loaded_supernet_keeps_its_limits(tmp_path):
+    supernet = limited(swinging(), {"flops": "91%"})
+    supernet.save(tmp_path / "search.keras")
+    loaded = keras.models.load_model(tmp_path / "search.keras")
+    assert loaded.derive() == supernet.derive()
+    assert loaded.derive() != loaded.architecture.derive()
+
+
+def test_limits_that_exclude_each_other_give_the_cheapest():
+    """Each can be kept, both cannot: small is slow, and large is quick."""
+
+    def slow(layer, input_shape):
+        is_block = isinstance(layer, keras.Sequential)
+        return 20.0 - layer.layers[0].units if is_block else 0.0
+
+    supernet = limited(swinging(), {"parameters": "20%", slow: "30%"})
+    costs = [resources.ChildCost(supernet, c) for c in ("parameters", slow)]
+    values = [limit.value for limit in supernet.limits]
+    found = [cost(supernet.derive()) for cost in costs]
+    assert any(f > v for f, v in zip(found, values, strict=True))
+    assert len(set(supernet.derive().values())) == 1

@@ -260,7 +260,8 @@ class BiLevelSuperNet(snas_keras.SuperNet):
         size = tf.shape(x_weights)[0]
         self._loss_metric().update_state(loss, sample_weight=size)
         self.search_log.update(
-            self.architecture, loss, self.resource_loss(None), size, []
+            *(self.architecture, self.mode(), loss),
+            *(self.resource_loss(None), size, []),
         )
         return self.compute_metrics(x_weights, y_weights, y_pred)
 
