@@ -46,6 +46,8 @@ def test_a_killed_search_resumes_bit_for_bit(tmp_path, uninterrupted, kill_at):
     assert resumed.keys() == uninterrupted.keys()
     for name, value in uninterrupted.items():
         np.testing.assert_array_equal(resumed[name], value)
+    page = snas_keras.search_report(tmp_path).read_text()
+    assert '<th scope="row">epochs</th><td>6</td>' in page
 
 
 @pytest.mark.slow
