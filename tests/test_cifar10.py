@@ -261,6 +261,14 @@ def test_a_search_killed_half_way_ends_the_same(folder, tmp_path):
     assert report["metric"] == "accuracy"
 
 
+def test_snas_anneals_from_one_to_the_final_temperature():
+    schedule = compare.annealing(0.03)
+    found = [schedule(epoch, 8) for epoch in range(8)]
+    assert found[0] == 1.0
+    assert found[-1] == pytest.approx(0.03)
+    assert np.diff(found) == pytest.approx(-0.97 / 7)
+
+
 def test_the_page_of_results_has_the_tables_of_the_runs():
     folder = ROOT / "docs" / "results"
     runs = json.loads((folder / "cifar10" / "compare.json").read_text())
@@ -431,19 +439,18 @@ def test_a_comparison_goes_on_and_reports(folder, tmp_path):
         "multiply_adds": 2e9,
         "steps": 7,
     }
-    for method in ("attention",):
+    for method in ("snas", "bilevel"):
         (tmp_path / f"{method}_0.json").write_text(json.dumps(planted))
     done = run(*command)
     table = (tmp_path / "compare.md").read_text()
     assert table.strip() in done.stdout
-    by_darts = "| attention, single-level, DARTS' rule | 1 | 50.0 ± 0.0 | 2,000"
-    assert "| attention, single-level | 1 | 25.0 ± 0.0 | 1,000" in table
+    by_darts = "| attention, bi-level, DARTS' rule | 1 | 50.0 ± 0.0 | 2,000 ±"
+    assert "| attention, bi-level | 1 | 25.0 ± 0.0 | 1,000 ± 0 | 7" in table
     assert by_darts in table
     runs = json.loads((tmp_path / "compare.json").read_text())
-    assert runs["attention"] == [planted]
-    assert list(runs["bilevel"][0]["children"]) == ["mode", "darts"]
-    assert runs["snas"][0]["temperature"] == pytest.approx(0.03)
-    assert runs["snas"][0]["steps"] == runs["random"][0]["steps"] == 8
+    assert runs["bilevel"] == [planted]
+    assert list(runs["attention"][0]["children"]) == ["mode", "darts"]
+    assert runs["attention"][0]["steps"] == runs["random"][0]["steps"] == 8
     assert (tmp_path / "compare.png").stat().st_size > 10_000
 
 

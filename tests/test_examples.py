@@ -64,3 +64,12 @@ def test_limits_leave_a_page_for_every_search(tmp_path):
     assert "\n| 60% of the milliseconds |" in done.stdout
     assert len(list(tmp_path.glob("60%_*_?/report.html"))) == 2
     costs.LatencyTable.load(tmp_path / "latency.json")
+
+
+def test_the_page_on_limits_has_the_table_of_the_runs(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import limit_the_cost
+
+    found = json.loads((ROOT / "docs" / "limits.json").read_text())
+    page = (ROOT / "docs" / "limits.md").read_text()
+    assert limit_the_cost.table_of(found) in page
