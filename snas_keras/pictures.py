@@ -53,8 +53,8 @@ def cells_of(choices):
     return cells
 
 
-def cell(name, choices, probabilities):
-    """Draw one cell: every edge an arrow with its likeliest candidate.
+def cell(name, choices, probabilities, genotype=None):
+    """Draw one cell: every edge an arrow with the candidate it takes.
 
     Nodes are columns; each edge has a row of its own, so that no label hides
     another. An arrow is as wide as its candidate is probable; `none` is dashed.
@@ -63,6 +63,8 @@ def cell(name, choices, probabilities):
         name: str, of the cell, e.g. "normal".
         choices: {choice name: candidate names}.
         probabilities: {choice name: float, shape (candidates,)}.
+        genotype: {choice name: candidate name}, default the likeliest; under a
+            limit a search may name others.
 
     Returns:
         matplotlib figure.
@@ -76,7 +78,10 @@ def cell(name, choices, probabilities):
             f"There is no such cell. Received: {name!r}. Found: {sorted(cells)}"
         )
     edges = sorted(cells[name].items(), key=lambda e: (e[1][1], e[1][0]))
-    labels = {n: _best(choices[n], probabilities[n]) for n, _ in edges}
+    labels = {
+        n: _label(choices[n], probabilities[n], genotype and genotype[n])
+        for n, _ in edges
+    }
     nodes = sorted({node for _, ends in edges for node in ends})
     column = 0.3 + _CHARACTER * max(len(t) for t, _ in labels.values())
     figure = plots.new_figure(
@@ -88,12 +93,15 @@ def cell(name, choices, probabilities):
             axes, nodes.index(source), nodes.index(node), row, labels[choice]
         )
     _life_lines(axes, nodes, {node for _, (_, node) in edges}, len(edges))
-    axes.set_title(f"cell {name!r}: likeliest candidate of every edge")
+    what = "candidate" if genotype else "likeliest candidate"
+    axes.set_title(f"cell {name!r}: {what} of every edge")
     return figure
 
 
-def _best(candidates, p):
-    index = int(np.argmax(p))
+def _label(candidates, p, taken=None):
+    """Return what is written of a candidate, the likeliest if none is taken,
+    and its probability."""
+    index = list(candidates).index(taken) if taken else int(np.argmax(p))
     return f"{candidates[index]} {p[index]:.2f}", float(p[index])
 
 
@@ -163,7 +171,9 @@ def choices(choices, probabilities):
             label=candidate,
         )
         lefts += widths
-    labels = [f"{n}: {_best(choices[n], probabilities[n])[0]}" for n in choices]
+    labels = [
+        f"{n}: {_label(choices[n], probabilities[n])[0]}" for n in choices
+    ]
     axes.set_yticks(range(len(choices)), labels, fontsize=8)
     axes.set_ylim(len(choices) - 0.4, -0.6)
     axes.set_xlim(0, 1)

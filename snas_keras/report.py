@@ -117,7 +117,7 @@ def _costs(about, last):
     ]
     head = (
         *("cost", "cheapest child", "dearest child", "limit"),
-        *("expected", "likeliest child"),
+        *("expected", "child"),
     )
     return _section("Costs", _table(head, rows))
 
@@ -127,7 +127,7 @@ def _decisions(about, last):
     cells = pictures.cells_of(choices)
     shown = [
         _picture(
-            pictures.cell(name, choices, p),
+            pictures.cell(name, choices, p, last["genotype"]),
             f"The cell {name}. An arrow is as wide as its candidate is "
             "probable; none is dashed.",
         )
@@ -196,32 +196,44 @@ def _children(about, last):
             name: np.maximum(np.log(p), -700.0)
             for name, p in last["probabilities"].items()
         }
-    likeliest = distribution_lib.Distribution(about["choices"], logits)
-    found = likeliest.top_k(_TOP)
-    best = found[0][0]
+    distribution = distribution_lib.Distribution(about["choices"], logits)
+    genotype = last["genotype"]
+    found = distribution.top_k(_TOP)
     rows = [
         (
             str(rank),
             f"{np.exp(log_p):.3g}",
             ", ".join(
                 f"{name}: {candidate}"
-                for name, candidate in genotype.items()
-                if candidate != best[name]
+                for name, candidate in child.items()
+                if candidate != genotype[name]
             )
-            or ("the genotype" if rank == 1 else ""),
+            or "the genotype",
         )
-        for rank, (genotype, log_p) in enumerate(found, 1)
+        for rank, (child, log_p) in enumerate(found, 1)
     ]
-    chosen = [
-        (name, candidate, f"{max(last['probabilities'][name]):.3f}")
-        for name, candidate in last["genotype"].items()
-    ]
+    own = f"The genotype has {np.exp(distribution.log_prob(genotype)):.3g}."
+    if found[0][0] != genotype:
+        own += (
+            " It is not the likeliest child: where that one is above a limit, "
+            "the search names a likely one within."
+        )
     return _section(
         "Genotype",
-        _table(("choice", "candidate", "probability"), chosen)
-        + "<h3>The likeliest children</h3>"
+        _table(("choice", "candidate", "probability"), _chosen(about, last))
+        + f"<h3>The likeliest children</h3><p>{own}</p>"
         + _table(("rank", "probability", "differs in"), rows),
     )
+
+
+def _chosen(about, last):
+    """Return a row for each choice: its candidate in the genotype."""
+    rows = []
+    for name, candidate in last["genotype"].items():
+        index = about["choices"][name].index(candidate)
+        p = last["probabilities"][name][index]
+        rows.append((name, candidate, f"{p:.3f}"))
+    return rows
 
 
 def _go_on(genotype):

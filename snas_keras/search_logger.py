@@ -23,7 +23,7 @@ class SearchLogger(keras.callbacks.Callback):
     `search.jsonl`. A line holds, after its epoch, the metrics, the temperature,
     for every choice the probabilities, entropy, margin between the first two
     and credit of its candidates, for every cost its expected value and that of
-    the likeliest child, and the genotype.
+    the child, and the genotype.
 
     A resumed search goes on with the file; lines of epochs that are run again
     are replaced. A search from epoch 0 moves an older file aside. Put it before

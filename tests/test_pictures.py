@@ -131,6 +131,17 @@ def test_the_cell_shows_every_edge_with_its_candidate_and_probability():
     ]
 
 
+def test_the_cell_shows_a_genotype_that_is_not_the_likeliest():
+    about, lines = planted.run("cells")
+    p = lines[-1]["probabilities"]
+    genotype = {name: "none" for name in p}
+    figure = pictures.cell("normal", about["choices"], p, genotype)
+    written = [t for t in texts_of(figure) if t.startswith("none")]
+    wanted = [f"none {v[0]:.2f}" for n, v in p.items() if "normal" in n]
+    assert sorted(written) == sorted(wanted)
+    assert_legible(figure)
+
+
 def test_curves_are_the_logs():
     about, lines = planted.run("chain")
     figure = pictures.search(about, lines)

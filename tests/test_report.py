@@ -95,6 +95,24 @@ def test_the_page_says_what_the_log_says(pages, folders):
     assert len(re.findall('<img alt="[^"]+"', page)) == 6
 
 
+def test_a_genotype_that_is_not_the_likeliest_child_is_told_from_it(tmp_path):
+    """As where a limit keeps the likeliest child out."""
+    _, lines = planted.write(tmp_path, "chain")
+    last = lines[-1]
+    p = last["probabilities"]["block_0"]
+    last["genotype"]["block_0"] = "skip"
+    assert np.argmax(p) == 0
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    (tmp_path / "search.jsonl").write_text(text)
+    page = snas_keras.search_report(tmp_path).read_text()
+    assert cells_of(page, "block_0") == ["skip", f"{p[2]:.3f}"]
+    assert cells_of(page, "1")[1] == "block_0: conv_3x3"
+    best = np.prod([max(p) for p in last["probabilities"].values()])
+    assert f"The genotype has {best / p[0] * p[2]:.3g}. It is not the" in page
+    children = re.findall("<tr>(.*?)</tr>", page.split("likeliest children")[1])
+    assert sum("the genotype" in row for row in children) == 1
+
+
 def test_saved_reports_and_warnings_are_on_the_page(pages):
     page = pages["chain"]
     assert "Epoch 4: skips &lt;took&gt; over" in page
