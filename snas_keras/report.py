@@ -42,7 +42,8 @@ def search_report(run_directory, path=None):
 
     Raises:
         FileNotFoundError: there is no log in the folder.
-        ValueError: the log is damaged; the message names file and line.
+        ValueError: the log, or a warning, is damaged; the message names file
+            and line.
         ModuleNotFoundError: matplotlib is missing; the message names the extra.
 
     Example:
@@ -96,7 +97,7 @@ def _summary(about, lines):
 def _warnings(path):
     if not path.exists():
         return ""
-    entries = [json.loads(text) for text in path.read_text().splitlines()]
+    entries = search_logger.read_lines(path, {"epoch": int, "message": str})
     items = "".join(
         f"<li>Epoch {w['epoch'] + 1}: {html.escape(w['message'])}</li>"
         for w in entries

@@ -14,6 +14,26 @@ from snas_keras import files, pictures, plots, resources
 LOG = "search.jsonl"
 ABOUT = "search.json"
 _PICTURE_EPOCHS = 10
+_NUMBER = (int, float)
+# What the files must hold to be read.
+_ABOUT_KINDS = {
+    "name": str,
+    "choices": dict,
+    "children": int,
+    "costs": dict,
+    "versions": dict,
+}
+_LINE_KINDS = {
+    "epoch": int,
+    "seconds": _NUMBER,
+    "logs": dict,
+    "temperature": _NUMBER,
+    "probabilities": dict,
+    "entropy": dict,
+    "credit": dict,
+    "costs": dict,
+    "genotype": dict,
+}
 
 
 class SearchLogger(keras.callbacks.Callback):
@@ -146,40 +166,81 @@ def read_log(run_directory):
         ValueError: a file is damaged, or a line is not of this search.
     """
     run_directory = pathlib.Path(run_directory)
-    about = _parsed(
-        files.existing(run_directory / ABOUT).read_text(),
-        run_directory / ABOUT,
-        {"name", "choices", "children", "costs", "versions"},
-    )
-    path = files.existing(run_directory / LOG)
-    wanted = {"epoch", "logs", "temperature", "probabilities", "genotype"}
-    lines = [
-        _parsed(text, f"{path}, line {number}", wanted)
-        for number, text in enumerate(path.read_text().splitlines(), 1)
-    ]
+    path = run_directory / ABOUT
+    about = _parsed(_text(path), path, _ABOUT_KINDS)
+    path = run_directory / LOG
+    lines = read_lines(path, _LINE_KINDS)
     if not lines:
         raise ValueError(f"The log {path} is empty: no epoch has ended yet.")
     for number, line in enumerate(lines, 1):
-        if set(line["genotype"]) != set(about["choices"]):
-            raise ValueError(
-                f"{path}, line {number}, is of another search than "
-                f"{ABOUT}: its choices are {sorted(line['genotype'])}, there "
-                f"they are {sorted(about['choices'])}."
-            )
+        _check_line(line, f"{path}, line {number}", about["choices"])
     return about, lines
 
 
-def _parsed(text, place, wanted):
+def read_lines(path, kinds):
+    """Read a file that holds one JSON object a line.
+
+    Args:
+        path: path of the file.
+        kinds: {key: type}, what every line must have.
+
+    Returns:
+        list of dict.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a line is damaged or lacks a key; the message names it.
+    """
+    return [
+        _parsed(text, f"{path}, line {number}", kinds)
+        for number, text in enumerate(_text(path).splitlines(), 1)
+    ]
+
+
+def _text(path):
+    try:
+        return files.existing(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _parsed(text, place, kinds):
     try:
         content = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{place} is damaged: {error}") from error
-    if not isinstance(content, dict) or not wanted <= set(content):
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(key), kind) for key, kind in kinds.items()
+    ):
+        wanted = ", ".join(f"{k!r}: {_word(v)}" for k, v in kinds.items())
         raise ValueError(
             f"{place} is not of a search log: it must be a JSON object with "
-            f"{sorted(wanted)}. Received: {text[:80]!r}"
+            f"{{{wanted}}}. Received: {text[:80]!r}"
         )
     return content
+
+
+def _word(kind):
+    return "number" if kind is _NUMBER else kind.__name__
+
+
+def _check_line(line, place, choices):
+    """Refuse a line whose choices or candidates are not those searched."""
+    for key in ("genotype", "probabilities", "entropy", "credit"):
+        if set(line[key]) != set(choices):
+            raise ValueError(
+                f"{place}, is of another search than {ABOUT}: the choices of "
+                f"its {key} are {sorted(line[key])}, there they are "
+                f"{sorted(choices)}."
+            )
+    for name, candidates in choices.items():
+        p, taken = line["probabilities"][name], line["genotype"][name]
+        if taken not in candidates or len(p) != len(candidates):
+            raise ValueError(
+                f"{place}, is of another search than {ABOUT}: choice {name!r} "
+                f"takes {taken!r} and has {len(p)} probabilities, there its "
+                f"candidates are {candidates}."
+            )
 
 
 class Watch:

@@ -168,11 +168,49 @@ def test_a_missing_or_damaged_log_is_refused_by_name(tmp_path):
         (text.replace('"genotype"', '"type"', 1), r"line 1 is not of a search"),
         ("", "is empty: no epoch has ended"),
         (text.replace("block_0", "other"), "line 1, is of another search"),
+        (text.replace('"conv_3x3"', '"x"'), "'block_0' takes 'x' and has 3"),
+        (
+            text.replace('"block_0": [', '"block_0": [0.0, ', 1),
+            "line 1.* has 4",
+        ),
     ):
         log.write_text(damaged)
         with pytest.raises(ValueError, match=match):
             snas_keras.search_report(tmp_path)
+    log.write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"search\.jsonl is damaged"):
+        snas_keras.search_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["epoch", "seconds", "logs", "temperature", "probabilities", "entropy"]
+    + ["credit", "costs", "genotype"],
+)
+def test_a_line_must_have_every_key_of_its_kind(tmp_path, key):
+    _, lines = planted.write(tmp_path, "chain", epochs=2)
+    for wrong in (None, "text", []):
+        lines[1][key] = wrong
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        (tmp_path / "search.jsonl").write_text(text)
+        with pytest.raises(ValueError, match=f"line 2 is not .*'{key}': "):
+            snas_keras.search_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ('{"epoch": 1, "mess', r"warnings\.jsonl, line 2 is damaged"),
+        ('{"epoch": 1}', "line 2 is not of .*'message': str"),
+    ],
+)
+def test_a_damaged_warning_is_refused_by_name(tmp_path, text, match):
+    planted.write(tmp_path, "chain", epochs=1)
+    good = '{"epoch": 0, "message": "slow"}\n'
+    (tmp_path / "warnings.jsonl").write_text(good + text)
+    with pytest.raises(ValueError, match=match):
+        snas_keras.search_report(tmp_path)
 
 
 @pytest.fixture(scope="module")
