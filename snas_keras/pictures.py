@@ -195,11 +195,12 @@ def probabilities(choices, lines):
     names = _candidate_names(choices)
     columns = min(4, len(choices))
     figure, panels = _grid(len(choices), columns, 2.6, 1.7, shared=True)
-    epochs = [line["epoch"] for line in lines]
+    epochs = _epochs(lines)
     for axes, (choice, candidates) in zip(panels, choices.items(), strict=True):
         rows = np.array([line["probabilities"][choice] for line in lines])
         for candidate, values in zip(candidates, rows.T, strict=True):
-            axes.plot(epochs, values, **_line(names.index(candidate)))
+            style = _line(names.index(candidate), len(epochs))
+            axes.plot(epochs, values, **style)
         axes.set_title(choice, fontsize=9)
         axes.set_ylim(0, 1.02)
         _whole_epochs(axes)
@@ -227,41 +228,41 @@ def search(about, lines):
     Returns:
         matplotlib figure.
     """
-    epochs = [line["epoch"] for line in lines]
     metrics = _metrics(lines)
     figure, panels = _grid(len(metrics) + 1 + len(about["costs"]), 2, 4.2, 2.6)
     panels = iter(panels)
     for metric in metrics:
         axes = next(panels)
         for index, name in enumerate((metric, f"val_{metric}")):
-            values = [line["logs"].get(name) for line in lines]
-            if any(v is not None for v in values):
+            logged = [line for line in lines if name in line["logs"]]
+            if logged:
+                values = [line["logs"][name] for line in logged]
                 label = "validation" if index else "training"
-                _curve(axes, epochs, values, index, label)
+                _curve(axes, logged, values, index, label)
         axes.set_title(metric, fontsize=9)
         axes.legend(fontsize=8)
     axes = next(panels)
     shares = [_entropy_share(about["choices"], line) for line in lines]
-    _curve(axes, epochs, shares, 0, "entropy, share of its maximum")
+    _curve(axes, lines, shares, 0, "entropy, share of its maximum")
     temperatures = [line["temperature"] for line in lines]
-    _curve(axes, epochs, temperatures, 1, "temperature")
+    _curve(axes, lines, temperatures, 1, "temperature")
     axes.set_ylim(bottom=0)
     axes.set_title("entropy and temperature", fontsize=9)
     axes.legend(fontsize=8)
     for cost, known in about["costs"].items():
-        _cost_panel(next(panels), cost, known, epochs, lines)
+        _cost_panel(next(panels), cost, known["limit"], lines)
     figure.supxlabel("epoch", fontsize=9)
     return figure
 
 
-def _cost_panel(axes, cost, known, epochs, lines):
+def _cost_panel(axes, cost, limit, lines):
+    # A search that was resumed may follow other costs than before.
+    lines = [line for line in lines if cost in line["costs"]]
     for index, key in enumerate(("expected", "child")):
         values = [line["costs"][cost][key] for line in lines]
-        _curve(axes, epochs, values, index, key)
-    if known["limit"] is not None:
-        axes.axhline(
-            known["limit"], color="black", linewidth=1, label="limit", ls=":"
-        )
+        _curve(axes, lines, values, index, key)
+    if limit is not None:
+        axes.axhline(limit, color="black", linewidth=1, label="limit", ls=":")
     axes.set_ylim(bottom=0)
     axes.set_title(cost, fontsize=9)
     axes.legend(fontsize=8)
@@ -326,8 +327,9 @@ def _heat_map(figure, axes, table, names, title):
 
 def _metrics(lines):
     """Return the metrics to show: the loss, and what has validation values."""
-    names = [k for k in lines[-1]["logs"] if not k.startswith("val_")]
-    both = [k for k in names if f"val_{k}" in lines[-1]["logs"]]
+    logged = dict.fromkeys(key for line in lines for key in line["logs"])
+    names = [k for k in logged if not k.startswith("val_")]
+    both = [k for k in names if f"val_{k}" in logged]
     return list(dict.fromkeys(["loss", *both])) if "loss" in names else both
 
 
@@ -362,9 +364,15 @@ def _grid(count, columns, width, height, shared=False):
     return figure, panels[:count]
 
 
-def _curve(axes, epochs, values, index, label):
+def _epochs(lines):
+    """Return the numbers of the epochs as Keras prints them, from one."""
+    return [line["epoch"] + 1 for line in lines]
+
+
+def _curve(axes, lines, values, index, label):
     values = [math.nan if v is None else v for v in values]
-    axes.plot(epochs, values, label=label, **_line(index))
+    style = _line(index, len(values))
+    axes.plot(_epochs(lines), values, label=label, **style)
     _whole_epochs(axes)
 
 
@@ -373,13 +381,13 @@ def _whole_epochs(axes):
     axes.tick_params(labelsize=8)
 
 
-def _line(index):
+def _line(index, num_points=1):
     return {
         "color": _color(index),
         "linestyle": STYLES[index % len(STYLES)],
         "marker": "os^vDPX*"[index % 8],
         "markersize": 3,
-        "markevery": 0.2,
+        "markevery": max(1, num_points // 5),
         "linewidth": 1.3,
     }
 

@@ -112,7 +112,10 @@ def _costs(about, last):
         (
             name,
             *(_number(known[key]) for key in ("minimum", "maximum", "limit")),
-            *(_number(last["costs"][name][k]) for k in ("expected", "child")),
+            *(
+                _number(last["costs"].get(name, {}).get(key))
+                for key in ("expected", "child")
+            ),
         )
         for name, known in about["costs"].items()
     ]

@@ -188,6 +188,31 @@ def test_one_epoch_is_enough_and_a_lost_metric_leaves_a_gap():
     assert_legible(pictures.probabilities(about["choices"], lines))
 
 
+def test_validation_every_other_epoch_is_one_curve():
+    about, lines = planted.run("chain", epochs=6)
+    for line in lines[1::2]:
+        del line["logs"]["val_loss"]
+    axes = pictures.search(about, lines).axes[0]
+    [curve] = [x for x in axes.lines if x.get_label() == "validation"]
+    assert list(curve.get_xdata()) == [1, 3, 5]
+    assert list(curve.get_ydata()) == [
+        x["logs"]["val_loss"] for x in lines[::2]
+    ]
+
+
+def test_what_was_never_known_leaves_an_empty_panel():
+    """A loss that is no number from the start; a cost followed from now on."""
+    about, lines = planted.run("chain", epochs=3)
+    about["costs"]["latency"] = {"minimum": 1, "maximum": 2, "limit": None}
+    for line in lines:
+        line["logs"] = {"loss": None}
+    figure = pictures.search(about, lines)
+    assert_legible(figure)
+    assert [axes.get_title() for axes in figure.axes if axes.axison] == [
+        *("loss", "entropy and temperature", "flops", "parameters", "latency")
+    ]
+
+
 def test_an_unknown_cell_is_refused():
     with pytest.raises(ValueError, match=r"Received: 'x'. Found: \['c'\]"):
         pictures.cell("x", {"c_0->2": ["a"]}, {})

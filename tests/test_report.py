@@ -213,6 +213,14 @@ def test_a_damaged_warning_is_refused_by_name(tmp_path, text, match):
         snas_keras.search_report(tmp_path)
 
 
+def test_a_resumed_search_may_follow_another_cost(tmp_path):
+    about, _ = planted.write(tmp_path, "chain", epochs=2)
+    about["costs"]["latency"] = about["costs"]["flops"]
+    (tmp_path / "search.json").write_text(json.dumps(about))
+    page = snas_keras.search_report(tmp_path).read_text()
+    assert cells_of(page, "latency")[-2:] == ["", ""]
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     if not CHROMIUM or not DRIVER:
