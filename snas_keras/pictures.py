@@ -2,7 +2,8 @@
 
 Every function returns a matplotlib figure that needs no display; `savefig`
 writes it. Colours are those of Okabe and Ito, which colour-blind people can
-tell apart, with line styles beside them.
+tell apart, with grey for their yellow, which is faint on white; line styles and
+markers say the same.
 """
 
 import itertools
@@ -21,7 +22,7 @@ COLORS = (
     "#56B4E9",
     "#D55E00",
     "#000000",
-    "#F0E442",
+    "#999999",
 )
 STYLES = ("-", "--", ":", "-.")
 _EDGE = re.compile(r"(?P<cell>.*?)_?(?P<source>\d+)->(?P<target>\d+)")
@@ -84,17 +85,17 @@ def cell(name, choices, probabilities, genotype=None):
     }
     nodes = sorted({node for _, ends in edges for node in ends})
     column = 0.3 + _CHARACTER * max(len(t) for t, _ in labels.values())
-    figure = plots.new_figure(
-        figsize=(column * len(nodes), 1.0 + 1.4 * _LINE * len(edges))
-    )
+    what = "candidate" if genotype else "likeliest candidate"
+    title = f"cell {name!r}: {what} of every edge"
+    width = max(column * len(nodes), 0.3 + _CHARACTER * len(title))
+    figure = plots.new_figure(figsize=(width, 1.0 + 1.4 * _LINE * len(edges)))
     axes = figure.subplots()
     for row, (choice, (source, node)) in enumerate(edges):
         _arrow(
             axes, nodes.index(source), nodes.index(node), row, labels[choice]
         )
     _life_lines(axes, nodes, {node for _, (_, node) in edges}, len(edges))
-    what = "candidate" if genotype else "likeliest candidate"
-    axes.set_title(f"cell {name!r}: {what} of every edge")
+    axes.set_title(title)
     return figure
 
 
@@ -154,7 +155,13 @@ def choices(choices, probabilities):
         matplotlib figure.
     """
     names = _candidate_names(choices)
-    figure = plots.new_figure(figsize=(8, 1.2 + _LINE * (len(choices) + 2)))
+    labels = [
+        f"{name}: {_label(candidates, probabilities[name])[0]}"
+        for name, candidates in choices.items()
+    ]
+    width = max(8.0, 5.0 + _CHARACTER * max(len(text) for text in labels))
+    rows = len(choices) + 1 + _legend_rows(names)
+    figure = plots.new_figure(figsize=(width, 1.4 + _LINE * rows))
     axes = figure.subplots()
     lefts = np.zeros(len(choices))
     for index, candidate in enumerate(names):
@@ -171,9 +178,6 @@ def choices(choices, probabilities):
             label=candidate,
         )
         lefts += widths
-    labels = [
-        f"{n}: {_label(choices[n], probabilities[n])[0]}" for n in choices
-    ]
     axes.set_yticks(range(len(choices)), labels, fontsize=8)
     axes.set_ylim(len(choices) - 0.4, -0.6)
     axes.set_xlim(0, 1)
@@ -193,8 +197,15 @@ def probabilities(choices, lines):
         matplotlib figure, one panel a choice.
     """
     names = _candidate_names(choices)
-    columns = min(4, len(choices))
-    figure, panels = _grid(len(choices), columns, 2.6, 1.7, shared=True)
+    width = max(2.6, 0.3 + _CHARACTER * max(len(name) for name in choices))
+    figure, panels = _grid(
+        len(choices),
+        max(1, int(10.4 / width)),
+        width,
+        1.7,
+        above=_LINE * _legend_rows(names),
+        shared=True,
+    )
     epochs = _epochs(lines)
     for axes, (choice, candidates) in zip(panels, choices.items(), strict=True):
         rows = np.array([line["probabilities"][choice] for line in lines])
@@ -288,12 +299,9 @@ def credit(choices, line):
     }
     left = _CHARACTER * max(len(n) for n in choices)
     below = 0.8 + 0.7 * _CHARACTER * max(len(n) for n in names)
-    cell_width = 0.26 * len(names) + 0.9
+    width = left + 3 * max(2.7, 0.26 * len(names) + 0.9)
     figure = plots.new_figure(
-        figsize=(
-            max(8.0, left + 3 * cell_width),
-            below + 0.6 + _LINE * len(choices),
-        )
+        figsize=(width, below + 0.6 + _LINE * max(3, len(choices)))
     )
     panels = figure.subplots(1, 3, sharey=True)
     for axes, (key, title) in zip(panels, parts.items(), strict=True):
@@ -349,11 +357,11 @@ def _of(candidate, candidates, values, otherwise=0.0):
     return values[candidates.index(candidate)]
 
 
-def _grid(count, columns, width, height, shared=False):
+def _grid(count, columns, width, height, above=0.0, shared=False):
     columns = min(columns, count)
     rows = math.ceil(count / columns)
     figure = plots.new_figure(
-        figsize=(max(6.0, width * columns), height * rows + 0.9)
+        figsize=(max(6.0, width * columns), height * rows + 0.7 + above)
     )
     grid = figure.subplots(
         rows, columns, squeeze=False, sharex=shared, sharey=shared
@@ -361,6 +369,8 @@ def _grid(count, columns, width, height, shared=False):
     panels = list(grid.flat)
     for axes in panels[count:]:
         axes.set_axis_off()
+    for axes in panels[max(0, count - columns) : count]:
+        axes.tick_params(labelbottom=True)
     return figure, panels[:count]
 
 
@@ -382,12 +392,15 @@ def _whole_epochs(axes):
 
 
 def _line(index, num_points=1):
+    again = index // len(COLORS)
+    every = max(1, num_points // 5)
     return {
         "color": _color(index),
-        "linestyle": STYLES[index % len(STYLES)],
-        "marker": "os^vDPX*"[index % 8],
+        "linestyle": STYLES[(index + again) % len(STYLES)],
+        "marker": "os^vDPX*"[(index + 3 * again) % 8],
         "markersize": 3,
-        "markevery": max(1, num_points // 5),
+        # Staggered, so that curves on one another can be told apart.
+        "markevery": (index % every, every),
         "linewidth": 1.3,
     }
 
@@ -409,6 +422,10 @@ def _legend(figure, axes):
         ncols=_legend_columns(labels),
         fontsize=8,
     )
+
+
+def _legend_rows(labels):
+    return math.ceil(len(labels) / _legend_columns(labels))
 
 
 def _legend_columns(labels):

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from matplotlib import axis, text
+from matplotlib import axis, colors, text
 from matplotlib.backends import backend_agg
 
 from snas_keras import pictures
@@ -37,7 +37,8 @@ def boxes(figure):
 
 
 def assert_legible(figure):
-    """No two labels overlap by a pixel, none is cut off or below 7 points.
+    """No two labels overlap by a pixel, none is cut off or below 7 points, and
+    they leave room for what they label.
 
     Slanted labels, whose boxes are larger than what is written, may overlap
     one another.
@@ -51,6 +52,12 @@ def assert_legible(figure):
         assert box.y0 >= -1, label
         assert box.x1 <= width + 1, label
         assert box.y1 <= height + 1, label
+    for axes in figure.axes:
+        if axes.axison:
+            panel = axes.get_window_extent()
+            assert panel.height >= 0.6 * figure.dpi, axes
+            is_colorbar = axes.get_label() == "<colorbar>"
+            assert is_colorbar or panel.width >= 0.9 * figure.dpi, axes
     for (first, a), (second, b) in itertools.combinations(written, 2):
         if first.get_rotation() == second.get_rotation() == 60.0:
             continue
@@ -82,6 +89,36 @@ def test_all_labels_of_all_pictures_are_legible(kind):
         assert_legible(figure)
 
 
+ONE_LETTER = {"a_0->1": ("a", "b")}
+LONG_EDGES = {
+    f"a_cell_of_the_encoder_{source}->{node}": (
+        *("none", "a rather long name of a candidate"),
+        *("another rather long name of a candidate", "skip"),
+    )
+    for node in (2, 3)
+    for source in range(node)
+}
+LONG_NAMES = {
+    f"the choice that stands in the network's block number {i}": (
+        *("none", "a rather long name of a candidate"),
+        "another rather long name of a candidate",
+    )
+    for i in range(5)
+}
+CROWD = {f"choice_{i}": [f"candidate_{j}" for j in range(12)] for i in range(9)}
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [ONE_LETTER, LONG_EDGES, LONG_NAMES, CROWD],
+    ids=["one_letter", "long_edges", "long_names", "crowd"],
+)
+def test_labels_are_legible_whatever_the_names(monkeypatch, choices):
+    monkeypatch.setitem(planted.KINDS, "other", choices)
+    for figure in figures("other"):
+        assert_legible(figure)
+
+
 def test_a_picture_with_overlapping_labels_would_be_found():
     about, lines = planted.run("cells", epochs=1)
     figure = pictures.cell(
@@ -103,9 +140,27 @@ def test_sixty_choices_of_twelve_candidates_are_legible():
 
 def test_twelve_candidates_have_twelve_lines():
     styles = [pictures._line(index) for index in range(12)]
-    looks = {(s["color"], s["linestyle"], s["marker"]) for s in styles}
-    assert len(looks) >= 8
-    assert styles[0] != styles[7]
+    for first, second in itertools.combinations(styles, 2):
+        differs = [
+            k for k in ("color", "linestyle", "marker") if first[k] != second[k]
+        ]
+        assert len(differs) >= 2
+
+
+def test_every_colour_stands_out_from_white():
+    """Contrast as the web's guidelines define it; they ask 3 of large text.
+
+    The lightest colours of Okabe and Ito have a little less.
+    """
+    for color in pictures.COLORS:
+        channels = np.array(colors.to_rgb(color))
+        linear = np.where(
+            channels <= 0.04045,
+            channels / 12.92,
+            ((channels + 0.055) / 1.055) ** 2.4,
+        )
+        luminance = linear @ [0.2126, 0.7152, 0.0722]
+        assert 1.05 / (luminance + 0.05) > 2.0, color
 
 
 def test_the_cell_shows_every_edge_with_its_candidate_and_probability():
@@ -140,6 +195,19 @@ def test_the_cell_shows_a_genotype_that_is_not_the_likeliest():
     wanted = [f"none {v[0]:.2f}" for n, v in p.items() if "normal" in n]
     assert sorted(written) == sorted(wanted)
     assert_legible(figure)
+
+
+def test_the_lowest_panel_of_every_column_numbers_the_epochs(monkeypatch):
+    monkeypatch.setitem(planted.KINDS, "other", CROWD)
+    about, lines = planted.run("other")
+    figure = pictures.probabilities(about["choices"], lines)
+    boxes(figure)
+    numbered = [
+        axes.get_title()
+        for axes in figure.axes
+        if axes.axison and axes.xaxis.get_tick_params()["labelbottom"]
+    ]
+    assert numbered == [f"choice_{i}" for i in (5, 6, 7, 8)]
 
 
 def test_curves_are_the_logs():
