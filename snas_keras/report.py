@@ -11,15 +11,23 @@ import numpy as np
 
 from snas_keras import distribution as distribution_lib
 from snas_keras import files, pictures, search_logger
+from snas_keras import genotype as genotype_lib
 
 REPORT = "report.html"
 WARNINGS = "warnings.jsonl"
 # What `retention_report` and `pareto_report` save, where they are there.
 SAVED = {
-    "retention": "What the child keeps of the search",
-    "pareto": "Children that no other beats in everything",
+    "retention": (
+        "What the child keeps of the search",
+        "Means on the validation data; the bars' ends are one deviation.",
+    ),
+    "pareto": (
+        "Children that no other beats in everything",
+        "All children by two objectives; the line joins those of the table.",
+    ),
 }
 _TOP = 5
+_SHRINK = 0.85
 
 
 def search_report(run_directory, path=None):
@@ -62,7 +70,10 @@ def search_report(run_directory, path=None):
         _costs(about, lines[-1]),
         _decisions(about, lines[-1]),
         _course(about, lines),
-        *(_saved(run_directory / name, title) for name, title in SAVED.items()),
+        *(
+            _saved(run_directory / name, *texts)
+            for name, texts in SAVED.items()
+        ),
         _children(about, lines[-1]),
         _go_on(lines[-1]["genotype"]),
     ]
@@ -91,7 +102,7 @@ def _summary(about, lines):
         ("entropy left", f"{100 * entropy / most:.0f} %" if most else "none"),
         *((name, _number(value)) for name, value in last["logs"].items()),
     ]
-    return _section("Summary", _table(("after the last epoch", ""), rows))
+    return _section("Summary", _table("After the last epoch.", (), rows))
 
 
 def _warnings(path):
@@ -123,7 +134,8 @@ def _costs(about, last):
         *("cost", "cheapest child", "dearest child", "limit"),
         *("expected", "child"),
     )
-    return _section("Costs", _table(head, rows))
+    caption = "Whole children, after the last epoch."
+    return _section("Costs", _table(caption, head, rows))
 
 
 def _decisions(about, last):
@@ -169,17 +181,18 @@ def _course(about, lines):
     )
 
 
-def _saved(path, title):
+def _saved(path, title, caption):
     table, picture = path.with_suffix(".md"), path.with_suffix(".png")
     if not table.exists() or not picture.exists():
         return ""
     return _section(
         title,
-        _markdown(table.read_text()) + _image(picture.read_bytes(), title),
+        _markdown(table.read_text(), title)
+        + _image(picture.read_bytes(), caption),
     )
 
 
-def _markdown(text):
+def _markdown(text, title):
     """Turn the tables of a saved report into HTML; other lines are text."""
     parts, rows = [], []
     for line in [*text.splitlines(), ""]:
@@ -187,7 +200,8 @@ def _markdown(text):
             rows.append([cell.strip() for cell in line.strip("|").split("|")])
             continue
         if rows:
-            parts.append(_table(rows[0], rows[2:]))
+            caption = f"{title}: {rows[0][0]}."
+            parts.append(_table(caption, rows[0], rows[2:]))
             rows = []
         if line:
             parts.append(f"<p>{html.escape(line)}</p>")
@@ -216,7 +230,8 @@ def _children(about, last):
         )
         for rank, (child, log_p) in enumerate(found, 1)
     ]
-    own = f"The genotype has {np.exp(distribution.log_prob(genotype)):.3g}."
+    p = np.exp(distribution.log_prob(genotype))
+    own = f"The genotype has the probability {p:.3g}."
     if found[0][0] != genotype:
         own += (
             " It is not the likeliest child: where that one is above a limit, "
@@ -224,9 +239,19 @@ def _children(about, last):
         )
     return _section(
         "Genotype",
-        _table(("choice", "candidate", "probability"), _chosen(about, last))
-        + f"<h3>The likeliest children</h3><p>{own}</p>"
-        + _table(("rank", "probability", "differs in"), rows),
+        _table(
+            "The candidate of every choice.",
+            ("choice", "candidate", "probability"),
+            _chosen(about, last),
+        )
+        + "<details><summary>As JSON</summary>"
+        + _code(genotype_lib.Genotype(genotype).to_json())
+        + f"</details><h3>The likeliest children</h3><p>{own}</p>"
+        + _table(
+            "Where they differ from the genotype.",
+            ("rank", "probability", "differs in"),
+            rows,
+        ),
     )
 
 
@@ -245,8 +270,8 @@ def _go_on(genotype):
     return _section(
         "Go on",
         "<p>Retrain the child from new weights and export it; <code>space"
-        "</code> is your search space, <code>x</code> and <code>y</code> are "
-        f"your data.</p><pre><code>{html.escape(program)}</code></pre>",
+        "</code> is your search space, <code>loss</code> your loss, <code>x"
+        f"</code> and <code>y</code> are your data.</p>{_code(program)}",
     )
 
 
@@ -269,8 +294,13 @@ def _section(title, content):
     return f"<section><h2>{html.escape(title)}</h2>{content}</section>"
 
 
-def _table(head, rows):
+def _code(text):
+    return f"<pre><code>{html.escape(text)}</code></pre>"
+
+
+def _table(caption, head, rows):
     top = "".join(f'<th scope="col">{html.escape(x)}</th>' for x in head)
+    top = f"<thead><tr>{top}</tr></thead>" if head else ""
     body = "".join(
         "<tr>"
         + f'<th scope="row">{html.escape(first)}</th>'
@@ -279,8 +309,8 @@ def _table(head, rows):
         for first, *rest in rows
     )
     return (
-        f'<div class="wide"><table><thead><tr>{top}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="wide"><table><caption>{html.escape(caption)}</caption>'
+        f"{top}<tbody>{body}</tbody></table></div>"
     )
 
 
@@ -293,8 +323,11 @@ def _picture(figure, caption):
 def _image(content, caption):
     encoded = base64.b64encode(content).decode()
     text = html.escape(caption)
+    # What is smaller can hardly be read: rather let the picture's box scroll.
+    least = _SHRINK * int.from_bytes(content[16:20], "big")
     return (
         f'<figure><div class="wide"><img alt="{text}" '
+        f'style="min-width: {least:.0f}px" '
         f'src="data:image/png;base64,{encoded}"></div>'
         f"<figcaption>{text}</figcaption></figure>"
     )
@@ -327,11 +360,14 @@ _PAGE = string.Template(
 <title>$title</title>
 <style>
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem;
        margin: 0 auto; padding: 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; } h2 { font-size: 1.3rem; margin-top: 2.5rem; }
 .wide { overflow-x: auto; max-width: 100%; }
+.wide + * { margin-top: 1rem; }
+p, li, figcaption { max-width: 45rem; }
 table { border-collapse: collapse; overflow-wrap: normal; }
+caption { text-align: left; font-size: .9rem; opacity: .8; }
 th, td { padding: .25rem .9rem .25rem 0; text-align: left;
          vertical-align: top; border-bottom: 1px solid #8884; }
 tbody th { font-weight: normal; }
@@ -339,7 +375,6 @@ td { font-variant-numeric: tabular-nums; }
 figure { margin: 1.5rem 0; }
 figure .wide { background: white; }
 img { display: block; max-width: 100%; height: auto; }
-@media (max-width: 40rem) { img { max-width: none; width: 46rem; } }
 figcaption { font-size: .9rem; opacity: .8; margin-top: .4rem; }
 pre { overflow-x: auto; padding: 1rem; background: #8882; }
 footer { margin-top: 3rem; font-size: .85rem; opacity: .7; }

@@ -108,7 +108,8 @@ def test_a_genotype_that_is_not_the_likeliest_child_is_told_from_it(tmp_path):
     assert cells_of(page, "block_0") == ["skip", f"{p[2]:.3f}"]
     assert cells_of(page, "1")[1] == "block_0: conv_3x3"
     best = np.prod([max(p) for p in last["probabilities"].values()])
-    assert f"The genotype has {best / p[0] * p[2]:.3g}. It is not the" in page
+    own = f"The genotype has the probability {best / p[0] * p[2]:.3g}. "
+    assert f"{own}It is not the likeliest child" in page
     children = re.findall("<tr>(.*?)</tr>", page.split("likeliest children")[1])
     assert sum("the genotype" in row for row in children) == 1
 
@@ -119,6 +120,9 @@ def test_saved_reports_and_warnings_are_on_the_page(pages):
     assert cells_of(page, retention.SEARCH)[0] == "0.8500"
     assert cells_of(page, "a") == ["0.9", "9"]
     assert "Hypervolume" in page
+    captions = re.findall("<caption>(.*?)</caption>", page)
+    assert len(captions) == len(set(captions)) == 4 + 3
+    assert "What the child keeps of the search: flops." in captions
     assert page.count("<img") == 4 + 2
     for absent in ("Warnings", "retention", "Hypervolume"):
         assert absent not in pages["cells"]
@@ -148,8 +152,10 @@ def test_the_program_to_go_on_runs(tmp_path, monkeypatch, compiled):
     page = snas_keras.search_report(
         tmp_path, tmp_path / "page.html"
     ).read_text()
-    [program] = re.findall("<pre><code>(.*?)</code></pre>", page, re.DOTALL)
-    program = html.unescape(program).replace("epochs=30", "epochs=1, verbose=0")
+    codes = re.findall("<pre><code>(.*?)</code></pre>", page, re.DOTALL)
+    shown, program = map(html.unescape, codes)
+    assert snas_keras.Genotype.from_json(shown) == supernet.derive()
+    program = program.replace("epochs=30", "epochs=1, verbose=0")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     exec(program, {"space": space, "x": x, "y": y, "loss": loss})
     assert (tmp_path / "saved_model" / "saved_model.pb").exists()
@@ -245,6 +251,10 @@ return {
   sideways: document.documentElement.scrollWidth - window.innerWidth,
   width: window.innerWidth,
   images: [...document.images].map(i => i.complete && i.naturalWidth > 0),
+  shrunk: Math.min(
+    ...[...document.images].map(i => i.clientWidth / i.naturalWidth)),
+  uncaptioned: [...document.querySelectorAll("table")]
+    .filter(t => !t.caption || !t.caption.innerText).length,
   headings: [...document.querySelectorAll("h1, h2")].map(h => h.innerText),
   outside: [...document.querySelectorAll("p, li, h1, h2, figcaption")]
     .filter(e => box(e).right > window.innerWidth || box(e).left < 0).length,
@@ -277,7 +287,9 @@ def test_a_browser_shows_the_page(browser, folders, kind, width, height):
     assert found["images"] == [True] * 6
     assert found["headings"][:2] == [f"Search of {kind}", "Summary"]
     assert found["headings"][-1] == "Go on"
-    assert found["outside"] == found["small"] == 0
+    assert found["outside"] == found["small"] == found["uncaptioned"] == 0
+    # Of 8 points at 110 dots an inch at least 10 pixels are left.
+    assert found["shrunk"] >= 0.84
 
 
 @pytest.mark.slow
