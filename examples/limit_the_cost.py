@@ -85,11 +85,15 @@ def table_of(found):
         test = [r["test"] for r in runs]
         lines.append(
             f"| {label} | {100 * runs[0]['share']:.1f} | "
-            f"{np.mean(used):.1f} ± {np.std(used, ddof=1):.1f} | "
+            f"{np.mean(used):.1f} ± {deviation(used):.1f} | "
             f"{sum(kept)} of {len(kept)} | "
-            f"{np.mean(test):.3f} ± {np.std(test, ddof=1):.3f} |"
+            f"{np.mean(test):.3f} ± {deviation(test):.3f} |"
         )
     return "\n".join(lines)
+
+
+def deviation(values):
+    return np.std(values, ddof=1) if len(values) > 1 else 0.0
 
 
 def main():

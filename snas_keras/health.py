@@ -276,9 +276,9 @@ def _takes(facts, line, name, wanted):
     Its probability must be twice an even share.
     """
     candidates = facts.choices[name]
-    largest = max(line["probabilities"][name])
-    is_clear = largest >= min(2.0 / len(candidates), _CLEAR)
-    return is_clear and line["genotype"][name] in wanted
+    taken = line["genotype"][name]
+    p = line["probabilities"][name][list(candidates).index(taken)]
+    return taken in wanted and p >= min(2.0 / len(candidates), _CLEAR)
 
 
 def _listed(names, most=3):

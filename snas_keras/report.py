@@ -56,10 +56,10 @@ def search_report(run_directory, path=None):
 
     Example:
 
-    >>> search_report("no/such/folder")
+    >>> search_report("runs/none")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    FileNotFoundError: There is no file 'no/such/folder/search.json' ...
+    FileNotFoundError: There is no file 'runs/none/search.json'...
     """
     run_directory = pathlib.Path(run_directory)
     about, lines = search_logger.read_log(run_directory)
@@ -216,6 +216,21 @@ def _children(about, last):
         }
     distribution = distribution_lib.Distribution(about["choices"], logits)
     genotype = last["genotype"]
+    return _section(
+        "Genotype",
+        _table(
+            "The candidate of every choice.",
+            ("choice", "candidate", "probability"),
+            _chosen(about, last),
+        )
+        + "<details><summary>As JSON</summary>"
+        + _code(genotype_lib.Genotype(genotype).to_json())
+        + "</details><h3>The likeliest children</h3>"
+        + _likeliest(distribution, genotype),
+    )
+
+
+def _likeliest(distribution, genotype):
     found = distribution.top_k(_TOP)
     rows = [
         (
@@ -237,21 +252,10 @@ def _children(about, last):
             " It is not the likeliest child: where that one is above a limit, "
             "the search names a likely one within."
         )
-    return _section(
-        "Genotype",
-        _table(
-            "The candidate of every choice.",
-            ("choice", "candidate", "probability"),
-            _chosen(about, last),
-        )
-        + "<details><summary>As JSON</summary>"
-        + _code(genotype_lib.Genotype(genotype).to_json())
-        + f"</details><h3>The likeliest children</h3><p>{own}</p>"
-        + _table(
-            "Where they differ from the genotype.",
-            ("rank", "probability", "differs in"),
-            rows,
-        ),
+    return f"<p>{own}</p>" + _table(
+        "Where they differ from the genotype.",
+        ("rank", "probability", "differs in"),
+        rows,
     )
 
 

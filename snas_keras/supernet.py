@@ -303,20 +303,22 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.step.assign_add(1)
         self._move_resource_weights()
-        task_loss = task_loss * replicas
+        self._log(task_loss * replicas, resource_loss, _batch_size(x))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def _log(self, task_loss, resource_loss, batch_size):
         self._loss_metric().update_state(
             task_loss + ops.cast(resource_loss, task_loss.dtype),
-            sample_weight=_batch_size(x),
+            sample_weight=batch_size,
         )
         self.search_log.update(
             self.architecture,
             self.mode(),
             task_loss,
             resource_loss,
-            _batch_size(x),
+            batch_size,
             self.resource_weights,
         )
-        return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def _move_resource_weights(self):
         if not any(self.limits):

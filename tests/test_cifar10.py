@@ -428,6 +428,7 @@ def test_a_comparison_goes_on_and_reports(folder, tmp_path):
     command = [
         *(EXAMPLE / "compare.py", "--data-dir", folder, "--output", tmp_path),
         *"--preset smoke --cells 1 --channels 2 --seeds 1 --jobs 2".split(),
+        *"--draws 1 --children 1".split(),
     ]
     planted = {
         "values": dict.fromkeys([*compare.KEPT, compare.RULED], [0.5, 0.7]),

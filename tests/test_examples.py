@@ -15,14 +15,14 @@ EXAMPLES = ROOT / "examples"
 def test_oracles_are_compared_and_the_best_retrained(tmp_path):
     done = run(
         EXAMPLES / "tune_with_oracle.py",
-        *"--epochs 2 --trials 3 --seeds 1 --output".split(),
+        *"--epochs 1 --trials 2 --seeds 1 --output".split(),
         tmp_path,
     )
     for label in ("from the supernet", "evolution", "random search"):
         assert f"\n  {label} " in done.stdout
     assert "trained anew" in done.stdout
     retrained = tmp_path.glob("from the supernet_0/*/retrained/*.json")
-    assert len(list(retrained)) == 3
+    assert len(list(retrained)) == 2
 
 
 @pytest.mark.slow
@@ -55,14 +55,14 @@ def test_limits_leave_a_page_for_every_search(tmp_path):
     """Measured milliseconds are a limit too; the table says what was kept."""
     done = run(
         EXAMPLES / "limit_the_cost.py",
-        *("--epochs", 1, "--seeds", 2, "--output", tmp_path),
+        *("--epochs", 1, "--seeds", 1, "--output", tmp_path),
         *("--limits", "60% of the milliseconds"),
         PYTHONIOENCODING="utf-8",
     )
     [runs] = json.loads((tmp_path / "limits.json").read_text()).values()
     assert all(0.0 < found["cost"] <= found["dearest"] for found in runs)
     assert "\n| 60% of the milliseconds |" in done.stdout
-    assert len(list(tmp_path.glob("60%_*_?/report.html"))) == 2
+    assert len(list(tmp_path.glob("60%_*_0/report.html"))) == 1
     costs.LatencyTable.load(tmp_path / "latency.json")
 
 

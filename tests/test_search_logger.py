@@ -87,8 +87,10 @@ def test_the_run_says_what_is_searched(tiny_space, images, compiled, tmp_path):
 def test_a_search_from_the_start_moves_the_old_log_aside(
     tiny_space, images, compiled, tmp_path
 ):
-    for _ in range(3):
-        searched(tiny_space, images, compiled, tmp_path, epochs=1)
+    supernet = searched(tiny_space, images, compiled, tmp_path, epochs=1)
+    for _ in range(2):
+        logger = snas_keras.SearchLogger(tmp_path, tensorboard=False)
+        supernet.fit(*images, verbose=0, callbacks=[logger])
     assert len(lines_of(tmp_path)) == 1
     names = sorted(p.name for p in tmp_path.glob("search*.jsonl"))
     assert names == ["search-1.jsonl", "search-2.jsonl", "search.jsonl"]
