@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import snas_keras
-from snas_keras import objectives, retention
+from snas_keras import objectives, pictures, retention
 from tests import planted
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -112,6 +112,22 @@ def test_a_genotype_that_is_not_the_likeliest_child_is_told_from_it(tmp_path):
     assert f"{own}It is not the likeliest child" in page
     children = re.findall("<tr>(.*?)</tr>", page.split("likeliest children")[1])
     assert sum("the genotype" in row for row in children) == 1
+
+
+def test_the_pictures_of_cells_show_the_genotype(tmp_path, monkeypatch):
+    _, lines = planted.write(tmp_path, "cells", epochs=1)
+    lines[0]["genotype"] = dict.fromkeys(lines[0]["genotype"], "none")
+    (tmp_path / "search.jsonl").write_text(json.dumps(lines[0]))
+    drawn, draw = [], pictures.cell
+
+    def spy(*args):
+        drawn.append(draw(*args))
+        return drawn[-1]
+
+    monkeypatch.setattr(pictures, "cell", spy)
+    snas_keras.search_report(tmp_path)
+    written = [t.get_text() for f in drawn for t in f.axes[0].texts]
+    assert sum(text.startswith("none ") for text in written) == 28
 
 
 def test_saved_reports_and_warnings_are_on_the_page(pages):
