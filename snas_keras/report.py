@@ -270,7 +270,9 @@ def _chosen(about, last):
 
 
 def _go_on(genotype):
-    program = _PROGRAM.substitute(genotype=json.dumps(genotype, indent=4))
+    program = _PROGRAM.substitute(
+        genotype=json.dumps(genotype, indent=4, ensure_ascii=False)
+    )
     return _section(
         "Go on",
         "<p>Retrain the child from new weights and export it; <code>space"
