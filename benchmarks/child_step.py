@@ -144,6 +144,7 @@ def child(genotype, cells, channels, image):
         input_shape=(image, image, 3),
         affine=True,
     )
+    genotype = {name: genotype[name] for name in space.choices()}
     return snas_keras.build_child(space, genotype)
 
 
