@@ -148,9 +148,10 @@ class Limit:
 
     def of(self, weights):
         """Return the cost under {choice name: weights}, float32 scalar."""
-        return self.cost.fixed + sum(
-            ops.sum(tf.constant(row, "float32") * weights[name])
-            for name, row in self.cost.rows.items()
+        costs = np.concatenate(list(self.cost.rows.values()))
+        weights = ops.concatenate([weights[name] for name in self.cost.rows])
+        return self.cost.fixed + ops.sum(
+            tf.constant(costs, "float32") * weights
         )
 
     def applied(self, weight, architecture):

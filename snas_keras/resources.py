@@ -118,13 +118,23 @@ class ResourceLoss:
 
     def __init__(self, resource, network):
         self.resource = resource
-        self.table = cost_table(network, resource.cost)
-        self.dearest = sum(t.sum(0).max() for t in self.table.values())
+        table = cost_table(network, resource.cost)
+        self.choices = list(table)
+        self.dearest = sum(t.sum(0).max() for t in table.values())
         if self.dearest <= 0:
             raise ValueError(
                 f"No candidate of the supernet has a cost {resource.name!r} "
                 "above zero."
             )
+        # Rows of all edges, and the mean over the edges of each choice.
+        self.costs = _block_diagonal(table.values())
+        self.means = _block_diagonal(
+            np.full((1, len(t)), 1.0 / len(t)) for t in table.values()
+        )
+        # A row for each choice.
+        self.shares = _block_diagonal(
+            t.sum(0, keepdims=True) / self.dearest for t in table.values()
+        )
 
     def expected_cost(self, probabilities):
         """Return the expected cost of a child's edges, in the cost's unit.
@@ -137,7 +147,7 @@ class ResourceLoss:
         Returns:
             float32 scalar tensor.
         """
-        return self._linear(probabilities) * self.dearest
+        return ops.sum(self._linear(probabilities)) * self.dearest
 
     def __call__(self, architecture, z, step, weight=None):
         """Return the penalty of one training step.
@@ -156,7 +166,7 @@ class ResourceLoss:
             return weight * self._score_function(architecture, z, step)
         expected = self.resource.estimator == "expected"
         weights = architecture.probabilities() if expected else z
-        return weight * sum(self._by_choice(weights).values())
+        return weight * ops.sum(self._by_choice(weights))
 
     def _score_function(self, architecture, z, step):
         """Value: the draw's penalty. Gradient: its excess times the score.
@@ -164,32 +174,43 @@ class ResourceLoss:
         The excess over the penalty of the probabilities has less variance than
         the penalty and, as the score's mean is zero, the same mean gradient.
         """
-        total = 0.0
         density = architecture.log_density(step)
+        density = ops.stack([density[name] for name in self.choices])
+        penalty = ops.stop_gradient(self._by_choice(z))
         baseline = self._by_choice(architecture.probabilities())
-        for name, penalty in self._by_choice(z).items():
-            excess = ops.stop_gradient(penalty - baseline[name])
-            score = density[name] - ops.stop_gradient(density[name])
-            total = total + ops.stop_gradient(penalty) + excess * score
-        return total
+        excess = penalty - ops.stop_gradient(baseline)
+        score = density - ops.stop_gradient(density)
+        return ops.sum(penalty + excess * score)
 
     def _by_choice(self, weights):
-        if self.resource.form == "log":
-            return {n: self._log(n, weights[n]) for n in self.table}
-        return {n: self._share(n, weights[n]) for n in self.table}
+        """Return the penalties of all choices, shape (choices,)."""
+        return (self._log if self.resource.form == "log" else self._linear)(
+            weights
+        )
 
     def _linear(self, weights):
-        return sum(self._share(n, weights[n]) for n in self.table)
+        return self._times(self.shares, weights)
 
-    def _share(self, name, weights):
-        share = self.table[name].sum(0) / self.dearest
-        return ops.sum(weights * tf.constant(share, "float32"))
-
-    def _log(self, name, weights):
-        edge_costs = tf.linalg.matvec(
-            tf.constant(self.table[name], "float32"), weights
+    def _log(self, weights):
+        edge_costs = ops.maximum(self._times(self.costs, weights), 1.0)
+        return tf.linalg.matvec(
+            tf.constant(self.means, "float32"), ops.log(edge_costs)
         )
-        return ops.mean(ops.log(ops.maximum(edge_costs, 1.0)))
+
+    def _times(self, matrix, weights):
+        weights = ops.concatenate([weights[name] for name in self.choices])
+        return tf.linalg.matvec(tf.constant(matrix, "float32"), weights)
+
+
+def _block_diagonal(blocks):
+    blocks = list(blocks)
+    whole = np.zeros(np.sum([block.shape for block in blocks], axis=0))
+    row = column = 0
+    for block in blocks:
+        rows, columns = block.shape
+        whole[row : row + rows, column : column + columns] = block
+        row, column = row + rows, column + columns
+    return whole
 
 
 def cost_table(network, cost):
