@@ -74,6 +74,7 @@ def snas_cifar(
     drop_path=0.0,
     stem_strides=1,
     candidates=CELL_OPERATIONS,
+    nodes=4,
 ):
     """Give the paper's space: a stack of normal and two reduction cells.
 
@@ -97,6 +98,7 @@ def snas_cifar(
             see `DropPathSchedule`. A fixed network spares identities.
         stem_strides: int, default 1; 2 saves three quarters of the work.
         candidates: as for `cell`, default the paper's eight.
+        nodes: int, of each cell, default 4; fewer make a trial run short.
 
     Returns:
         (inputs, outputs); the outputs are logits.
@@ -124,6 +126,7 @@ def snas_cifar(
                 before,
                 previous,
                 channels,
+                nodes=nodes,
                 strides=2 if is_reduction else 1,
                 halve_before=was_reduction,
                 candidates=candidates,

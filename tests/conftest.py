@@ -1,5 +1,6 @@
 """Shared fixtures: one tiny search space and its supernet."""
 
+import collections
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -12,6 +13,15 @@ import numpy as np
 import pytest
 
 import snas_keras
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files of slow tests, so that no process ends long before
+    the other."""
+    slow = collections.Counter(
+        item.path for item in items if item.get_closest_marker("slow")
+    )
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @snas_keras.search_space

@@ -24,6 +24,7 @@ sys.path.insert(0, str(EXAMPLE))
 import common  # noqa: E402
 import compare  # noqa: E402
 import data  # noqa: E402
+import retrain  # noqa: E402
 
 SIZES = {"train": 96, "test": 16}
 X = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype="uint8")
@@ -89,7 +90,8 @@ def folder(tmp_path_factory):
 
 
 def test_prepared_images_are_read(folder):
-    (x, y), (x_test, y_test) = data.load(folder)
+    x, y = data.load("train", folder)
+    x_test, y_test = data.load("test", folder)
     assert x.shape == (96, 32, 32, 3)
     assert x.dtype == "uint8"
     assert x_test.shape == (16, 32, 32, 3)
@@ -100,7 +102,7 @@ def test_prepared_images_are_read(folder):
 def test_the_environment_names_the_folder(folder, monkeypatch):
     done = run(
         "-c",
-        "import data; print(len(data.load()[0][0]))",
+        "import data; print(len(data.load('train')[0]))",
         cwd=EXAMPLE,
         TFDS_DATA_DIR=str(folder),
     )
@@ -109,7 +111,7 @@ def test_the_environment_names_the_folder(folder, monkeypatch):
 
 def test_a_folder_that_is_not_prepared_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="TFDS_DATA_DIR") as error:
-        data.load(tmp_path / "empty")
+        data.load("train", tmp_path / "empty")
     assert str(tmp_path / "empty") in str(error.value)
     assert "--download" in str(error.value)
 
@@ -305,6 +307,13 @@ def test_a_child_is_retrained_and_exported(folder, tmp_path):
     state = json.loads(str(trained["state"]))
     assert len(state["history"]["val_logits_accuracy"]) == 2
     assert (tmp_path / "retrain_best.keras").exists()
+
+
+def test_the_retrained_cell_has_the_nodes_of_its_genotype():
+    for nodes in (1, 2, 4):
+        space = snas_keras.SEARCH_SPACES["snas_cifar"](cells=3, nodes=nodes)
+        assert retrain.nodes_of(space.random_genotype(0)) == nodes
+    assert retrain.nodes_of({"elsewhere": "conv"}) == 4
 
 
 def paired(seed=0):

@@ -122,7 +122,8 @@ def run(args, method, seed):
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    (x, y), (x_test, y_test) = data.load(args.data_dir, args.download)
+    x, y = data.load("train", args.data_dir, args.download)
+    x_test, y_test = data.load("test", args.data_dir)
     train, (x_valid, y_valid) = data.split(
         x, y, args.validation, training=args.training
     )

@@ -25,18 +25,19 @@ PREPARE = (
 )
 
 
-def load(data_dir=None, download=False):
-    """Read CIFAR-10.
+def load(split, data_dir=None, download=False):
+    """Read one split of CIFAR-10.
 
     Args:
+        split: str, "train" or "test".
         data_dir: str, the folder of TensorFlow Datasets, default its own, which
             the environment variable TFDS_DATA_DIR sets.
         download: bool, whether to fetch and prepare what is missing, default
             False: nothing is fetched unasked.
 
     Returns:
-        ((images, labels), (test images, test labels)); images uint8, shape
-        (examples, 32, 32, 3); labels int64, shape (examples,).
+        (images, labels): uint8, shape (examples, 32, 32, 3), and int64, shape
+        (examples,).
 
     Raises:
         ModuleNotFoundError: TensorFlow Datasets is not installed.
@@ -48,17 +49,14 @@ def load(data_dir=None, download=False):
         builder = tfds.builder("cifar10", data_dir=looked_in)
         if download:
             builder.download_and_prepare()
-        train, test = (
-            builder.as_dataset(split, batch_size=-1)
-            for split in ("train", "test")
-        )
+        batch = builder.as_dataset(split, batch_size=-1)
     except (AssertionError, tfds.core.DatasetNotFoundError) as error:
         raise FileNotFoundError(
             "CIFAR-10 is not prepared for TensorFlow Datasets in "
             f"{looked_in!r} (the flag --data-dir or the environment variable "
             f"TFDS_DATA_DIR names the folder). {PREPARE}"
         ) from error
-    return _arrays(train), _arrays(test)
+    return batch["image"].numpy(), batch["label"].numpy()
 
 
 def _tensorflow_datasets():
@@ -70,10 +68,6 @@ def _tensorflow_datasets():
             "the extra: pip install 'snas-keras[data]'"
         ) from error
     return tensorflow_datasets
-
-
-def _arrays(batch):
-    return batch["image"].numpy(), batch["label"].numpy()
 
 
 def split(x, y, validation, seed=0, training=None):

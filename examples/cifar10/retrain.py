@@ -76,19 +76,20 @@ def build(args, steps_per_epoch):
     options = {}
     if args.cell and args.cell.startswith("darts"):
         options["candidates"] = published.DARTS_OPERATIONS
+    genotype = (
+        published.GENOTYPES[args.cell]
+        if args.cell
+        else snas_keras.Genotype.load(args.genotype)
+    )
     space = snas_keras.SEARCH_SPACES["snas_cifar"](
         cells=args.cells,
+        nodes=nodes_of(genotype),
         channels=args.channels,
         stem_strides=args.stem_strides,
         affine=True,
         auxiliary=args.auxiliary > 0,
         drop_path=args.drop_path,
         **options,
-    )
-    genotype = (
-        published.GENOTYPES[args.cell]
-        if args.cell
-        else snas_keras.Genotype.load(args.genotype)
     )
     child = snas_keras.build_child(space, genotype)
     rate = common.CosineByEpoch(
@@ -105,6 +106,13 @@ def build(args, steps_per_epoch):
     )
     child.compile(optimizer, **objectives(args))
     return genotype, child
+
+
+def nodes_of(genotype):
+    """Return how many nodes a cell has; a cell's inputs are 0 and 1."""
+    ends = [name.rpartition("->")[2] for name in genotype]
+    # Of a genotype of another space `build_child` says what is wrong.
+    return max((int(end) for end in ends if end.isdigit()), default=5) - 1
 
 
 def objectives(args):
@@ -125,7 +133,7 @@ def targets(args, y):
 
 def main():
     args = arguments()
-    (x, y), (x_test, y_test) = data.load(args.data_dir, args.download)
+    x, y = data.load("train", args.data_dir, args.download)
     (x, y), (x_valid, y_valid) = data.split(
         x, y, args.validation, training=args.training
     )
@@ -148,6 +156,7 @@ def main():
         validation_batch_size=args.batch,
         callbacks=callbacks,
     )
+    x_test, y_test = data.load("test", args.data_dir)
     report(args, genotype, child, (data.normalize(x_test), y_test))
 
 

@@ -27,6 +27,7 @@ CONSTRAINTS = {
 PRESETS = {
     "smoke": {
         "cells": 3,
+        "nodes": 2,
         "channels": 4,
         "stem_strides": 2,
         "epochs": 2,
@@ -72,6 +73,7 @@ def arguments():
 
 NUMBERS = {
     "cells": (8, "depth of the supernet"),
+    "nodes": (4, "of each cell"),
     "channels": (16, "of the first cells' nodes"),
     "stem_strides": (1, "2 saves three quarters of the work"),
     "epochs": (150, "passes over the training images"),
@@ -96,6 +98,7 @@ NUMBERS = {
 def search_space(args):
     return snas_keras.SEARCH_SPACES["snas_cifar"](
         cells=args.cells,
+        nodes=args.nodes,
         channels=args.channels,
         stem_strides=args.stem_strides,
         drop_path=args.drop_path,
@@ -155,7 +158,7 @@ def resource(args):
 
 def main():
     args = arguments()
-    (x, y), _ = data.load(args.data_dir, args.download)
+    x, y = data.load("train", args.data_dir, args.download)
     train, (x_valid, y_valid) = data.split(
         x, y, args.validation, training=args.training
     )
