@@ -72,9 +72,9 @@ def measure_latency(
 
     >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4, blocks=1)
     >>> table = measure_latency(space, repeats=3, held_out=0, verbose=0)
-    >>> report = snas_keras.space_report(space, costs=[table])
-    >>> report.costs["latency"].cheapest["block_0"]
-    'skip'
+    >>> found = snas_keras.space_report(space, costs=[table]).costs["latency"]
+    >>> 0.0 <= found.minimum <= found.maximum
+    True
     """
     _check_number("batch_size", batch_size, 1)
     _check_number("repeats", repeats, 1)
