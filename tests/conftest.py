@@ -1,6 +1,7 @@
 """Shared fixtures: one tiny search space and its supernet."""
 
 import collections
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,6 +14,10 @@ import numpy as np
 import pytest
 
 import snas_keras
+
+# Rarely through all that the imports and the tests before have left.
+gc.freeze()
+gc.set_threshold(50_000, 50, 100)
 
 
 def pytest_collection_modifyitems(items):
