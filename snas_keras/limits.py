@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from snas_keras import formatting
+
 _LOGGER = logging.getLogger("snas_keras")
 # How much more a step pays while it is above the limit; it damps the weight,
 # which would swing otherwise.
@@ -122,18 +124,20 @@ class Limit:
         self.cost = cost
         self.value = self._in_units(resource.limit)
         if cost.minimum > self.value:
+            limit, least, most = map(
+                formatting.number, (self.value, cost.minimum, cost.maximum)
+            )
             raise ValueError(
-                f"No child is within the limit {self.value:,.6g} of "
-                f"{resource.name!r}. The cheapest costs {cost.minimum:,.6g}, "
-                f"the dearest {cost.maximum:,.6g}"
+                f"No child is within the limit {limit} of {resource.name!r}. "
+                f"The cheapest costs {least}, the dearest {most}"
             )
         self.scale = min(self.value, cost.maximum - cost.minimum) or self.value
         self.aim = max(self.value - _MARGIN * self.scale, cost.minimum)
         self.share = cost.probability_within(self.value)
         _LOGGER.info(
-            "%.3g %% of all children are within the limit %.6g of %r.",
+            "%.3g %% of all children are within the limit %s of %r.",
             100.0 * self.share,
-            self.value,
+            formatting.number(self.value),
             resource.name,
         )
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from snas_keras import files, plots
+from snas_keras import files, formatting, plots
 
 DIRECTIONS = ("max", "min")
 
@@ -281,13 +281,15 @@ class ParetoReport:
             "|" + " --- |" * (len(names) + 1),
         ]
         for name in self.front:
-            values = " | ".join(f"{self.points[name][o]:,.6g}" for o in names)
+            values = " | ".join(
+                formatting.number(self.points[name][o]) for o in names
+            )
             lines.append(f"| {name} | {values} |")
-        reference = ", ".join(f"{v:,.6g}" for v in self._reference())
+        reference = ", ".join(formatting.number(v) for v in self._reference())
         lines += [
             "",
             f"{len(self.front)} of {len(self.points)} children. Hypervolume "
-            f"up to ({reference}): {self.hypervolume:,.6g}",
+            f"up to ({reference}): {formatting.number(self.hypervolume)}",
         ]
         return "\n".join(lines)
 

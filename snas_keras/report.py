@@ -10,7 +10,7 @@ import string
 import numpy as np
 
 from snas_keras import distribution as distribution_lib
-from snas_keras import files, pictures, search_logger
+from snas_keras import files, formatting, pictures, search_logger
 from snas_keras import genotype as genotype_lib
 
 REPORT = "report.html"
@@ -344,10 +344,7 @@ def _count(number):
 
 
 def _number(value):
-    if value is None:
-        return ""
-    is_whole = float(value).is_integer() and abs(value) < 1e15
-    return f"{value:,.0f}" if is_whole else f"{value:,.6g}"
+    return "" if value is None else formatting.number(value)
 
 
 def _duration(seconds):

@@ -3,8 +3,8 @@
 import dataclasses
 import random
 
+from snas_keras import formatting, resources, spaces
 from snas_keras import genotype as genotype_lib
-from snas_keras import resources, spaces
 from snas_keras import supernet as supernet_lib
 
 
@@ -93,11 +93,10 @@ class SpaceReport:
             "| cost | minimum | mean | maximum |",
             "| --- | --- | --- | --- |",
         ]
-        lines += [
-            f"| {name} | {found.minimum:,.6g} | {found.mean:,.6g} | "
-            f"{found.maximum:,.6g} |"
-            for name, found in self.costs.items()
-        ]
+        for name, found in self.costs.items():
+            costs = (found.minimum, found.mean, found.maximum)
+            row = " | ".join(map(formatting.number, costs))
+            lines.append(f"| {name} | {row} |")
         return "\n".join(lines)
 
 

@@ -21,6 +21,7 @@ MODULES = sorted(p.stem for p in PACKAGE.glob("*.py") if p.stem != "__init__")
 # A module imports only from lower levels, and of its own level nothing.
 LEVELS = {
     "files": 0,
+    "formatting": 0,
     "plots": 0,
     "layers": 0,
     "estimators": 0,
