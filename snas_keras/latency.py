@@ -13,6 +13,7 @@ from snas_keras import genotype as genotype_lib
 from snas_keras import supernet as supernet_lib
 
 _WARM_UP = 3
+_TRIES = 3
 _DRAWS = 1000
 # Milliseconds: noise may make less than nothing of a tiny child.
 _LEAST = 1e-6
@@ -23,7 +24,7 @@ def measure_latency(
     batch_size=1,
     device=None,
     *,
-    repeats=30,
+    repeats=20,
     held_out=8,
     seed=0,
     verbose=1,
@@ -33,8 +34,11 @@ def measure_latency(
     A layer is timed as the child runs it: in its stock form, outside training,
     in a TensorFlow function. The function runs it on four inputs, one after the
     other; a function that does the same without the layer is taken off. All
-    take turns, so that a machine that is busy for a while slows all alike.
-    Layers that are alike are timed once. Measure while nothing else runs.
+    take turns, so that a machine that is busy for a while slows all alike, and
+    each runs three times in its turn, of which the fastest counts: what
+    interrupts a run only ever adds to it. The latency is the median over the
+    turns. Layers that are alike are timed once. Measure while nothing else
+    runs.
 
     The latency of a child is predicted as
 
@@ -52,7 +56,7 @@ def measure_latency(
             batch, must be fixed.
         batch_size: int, examples in a call, default 1.
         device: str such as "GPU:0" or "CPU:0", default TensorFlow's choice.
-        repeats: int, timed runs of each function, default 30.
+        repeats: int, turns of each function, default 20.
         held_out: int, whole children to compare with, default 8, and half as
             many more for the scale; 0 for none, and the scale 1. They are drawn
             at random, spread over the range of predicted latencies.
@@ -105,7 +109,7 @@ class _Clock:
 
     Args:
         batch_size: int, examples in an input.
-        repeats: int, timed runs of each computation.
+        repeats: int, turns of each computation.
         verbose: int, 0 for no progress bar.
     """
 
@@ -185,9 +189,16 @@ def _first_number(outputs):
 
 
 def _seconds(run):
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    """Return the seconds of the fastest of some runs.
+
+    What interrupts a run only ever adds to it.
+    """
+    seconds = []
+    for _ in range(_TRIES):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def _time_layers(network, clock):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 
 import keras
 import numpy as np
@@ -43,7 +44,7 @@ def supernet():
 
 @pytest.fixture(scope="module")
 def table(supernet):
-    return costs.measure_latency(supernet, repeats=7, held_out=0, verbose=0)
+    return costs.measure_latency(supernet, repeats=15, held_out=0, verbose=0)
 
 
 def candidate(supernet, name, block=0):
@@ -179,6 +180,14 @@ def test_a_program_runs_its_function_on_every_input():
     count.assign(0.0)
     assert run() == 8.0
     assert count.numpy() == 4.0
+
+
+def test_what_interrupts_a_run_does_not_count():
+    """Two of the three runs of a turn are held up, in any order."""
+    waits = [0.0, 0.05, 0.05]
+    for first in range(3):
+        turn = iter(waits[first:] + waits[:first])
+        assert latency._seconds(lambda turn=turn: time.sleep(next(turn))) < 0.04
 
 
 def test_copies_of_a_layer_are_not_merged():
