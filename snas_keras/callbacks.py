@@ -194,6 +194,8 @@ class SearchCheckpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
+        if multi_worker.is_chief(self.model.distribute_strategy):
+            files.remove_leftovers(self.path)
         if self.path.exists():
             self._restore()
 

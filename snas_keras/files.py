@@ -1,11 +1,14 @@
 """Files that are either whole or not there."""
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
 import shutil
 import uuid
+
+_TOKEN = 8
 
 
 @contextlib.contextmanager
@@ -23,7 +26,7 @@ def replacing(path):
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    token = uuid.uuid4().hex[:8]
+    token = uuid.uuid4().hex[:_TOKEN]
     temporary = path.with_name(f".{path.stem}.{token}{path.suffix}")
     try:
         yield temporary
@@ -33,6 +36,21 @@ def replacing(path):
             os.replace(temporary, path)
     finally:
         _remove(temporary)
+
+
+def remove_leftovers(path):
+    """Remove what processes left that died while they wrote `path`.
+
+    Only for a path that no other process writes at the time.
+
+    Args:
+        path: str or path, as `replacing` was given it.
+    """
+    path = pathlib.Path(path)
+    stem, suffix = (glob.escape(x) for x in (path.stem, path.suffix))
+    token = "[0-9a-f]" * _TOKEN
+    for leftover in path.parent.glob(f".{stem}.{token}{suffix}"):
+        _remove(leftover)
 
 
 def write_report(path, content, table, figure):

@@ -2,6 +2,9 @@
 
 import os
 import pathlib
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -188,6 +191,33 @@ def test_the_temporary_path_is_new_beside_and_of_the_same_kind(tmp_path):
                 assert temporary.name.startswith(".")
                 assert not temporary.exists()
                 temporary.write_text("new")
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    """A file and a directory; nothing of another path, nothing hidden else."""
+    path = tmp_path / "run[1]" / "file.npz"
+    code = (
+        "import os, signal, sys\n"
+        "from snas_keras import files\n"
+        "with files.replacing(sys.argv[1]) as temporary:\n"
+        "    getattr(temporary, sys.argv[2])()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    for make in ("touch", "mkdir"):
+        process = subprocess.run([sys.executable, "-c", code, path, make])
+        assert process.returncode == -signal.SIGKILL
+    left = set(names(path.parent))
+    others = {".file.npz", ".file.0123.npz", ".files.01234567.npz", "file.npz"}
+    for name in others:
+        (path.parent / name).touch()
+    assert len(left) == 2
+    files.remove_leftovers(path)
+    assert set(names(path.parent)) == others
+
+
+def test_leftovers_of_a_place_that_is_not_there_are_none(tmp_path):
+    files.remove_leftovers(tmp_path / "nothing" / "file.npz")
+    assert names(tmp_path) == []
 
 
 def test_an_existing_path_is_returned(tmp_path):

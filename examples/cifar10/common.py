@@ -115,6 +115,9 @@ class BestModel(keras.callbacks.Callback):
         self.path = pathlib.Path(path)
         self.metric = metric
 
+    def on_train_begin(self, logs=None):
+        files.remove_leftovers(self.path)
+
     def on_epoch_end(self, epoch, logs=None):
         before = self.model.history.history.get(self.metric, [])[:epoch]
         if logs[self.metric] > max(before, default=-math.inf):
