@@ -252,14 +252,14 @@ class Watch:
     """
 
     def __init__(self, supernet, costs=()):
-        if not hasattr(supernet, "search_log"):
+        if not hasattr(supernet, "search_metrics"):
             raise TypeError(
                 "Only a search can be watched: fit a SuperNet. Received: "
                 f"{type(supernet).__name__} {supernet.name!r}"
             )
         self.supernet = supernet
         self.resources = [
-            loss.resource for loss in supernet.search_log.resource_losses
+            loss.resource for loss in supernet.search_metrics.resource_losses
         ]
         self.costs = {
             resource.name: resources.ChildCost(supernet, resource.cost)

@@ -16,7 +16,7 @@ from snas_keras import (
     limits,
     multi_worker,
     resources,
-    search_log,
+    search_metrics,
     spaces,
 )
 from snas_keras import genotype as genotype_lib
@@ -116,7 +116,7 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
         self.recompute = recompute
         self.network = network
         self.architecture = architecture
-        self.search_log = search_log.SearchLog([], [])
+        self.search_metrics = search_metrics.SearchMetrics([], [])
         self.credit = credit_lib.Credit(architecture.choices)
         # The number of training steps so far, whatever the optimizer skipped.
         self.step = self._counter("step", "int64")
@@ -235,7 +235,7 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
                 self.jit_compile,
             )
             self.limits = kept
-            self.search_log = search_log.SearchLog(losses, kept)
+            self.search_metrics = search_metrics.SearchMetrics(losses, kept)
             first = [r.weight for r in resources_]
             self.resource_weights.assign(_padded(first))
             # Now, so that a file's optimizer state finds its variables.
@@ -268,7 +268,7 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
             config["jit_compile"] = self.asked_jit_compile
             config["resource"] = [
                 keras.saving.serialize_keras_object(loss.resource)
-                for loss in self.search_log.resource_losses
+                for loss in self.search_metrics.resource_losses
             ]
         return config
 
@@ -311,7 +311,7 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
             task_loss + ops.cast(resource_loss, task_loss.dtype),
             sample_weight=batch_size,
         )
-        self.search_log.update(
+        self.search_metrics.update(
             self.architecture,
             self.mode(),
             task_loss,
@@ -341,7 +341,7 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
         Returns:
             float32 scalar tensor.
         """
-        losses = self.search_log.resource_losses
+        losses = self.search_metrics.resource_losses
         if not losses:
             return ops.zeros(())
         weights = ops.unstack(ops.convert_to_tensor(self.resource_weights))
@@ -362,11 +362,11 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
 
     @property
     def metrics(self):
-        return super().metrics + self.search_log.metrics
+        return super().metrics + self.search_metrics.metrics
 
     def test_step(self, data):
         logs = super().test_step(data)
-        training_only = {m.name for m in self.search_log.metrics}
+        training_only = {m.name for m in self.search_metrics.metrics}
         return {k: v for k, v in logs.items() if k not in training_only}
 
     def evaluate(self, *args, weights=None, callbacks=None, **kwargs):

@@ -46,7 +46,7 @@ LEVELS = {
     "spaces": 4,
     "resources": 4,
     "search_spaces": 5,
-    "search_log": 5,
+    "search_metrics": 5,
     "limits": 5,
     "child": 5,
     "callbacks": 5,

@@ -260,7 +260,7 @@ class BiLevelSuperNet(snas_keras.SuperNet):
         self.step.assign_add(1)
         size = tf.shape(x_weights)[0]
         self._loss_metric().update_state(loss, sample_weight=size)
-        self.search_log.update(
+        self.search_metrics.update(
             *(self.architecture, self.mode(), loss),
             *(self.resource_loss(None), size, []),
         )

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 
-class SearchLog:
+class SearchMetrics:
     """The means that a supernet logs over each training epoch.
 
     Args:
