@@ -198,7 +198,7 @@ def test_the_learning_rate_is_that_of_the_papers_code():
 
 
 OPTIONS = (
-    "--preset smoke --cells 1 --channels 2 --batch 16 --training 64 "
+    "--preset smoke --cells 1 --nodes 1 --channels 2 --batch 16 --training 64 "
     "--validation 16 --draws 1 --checkpoint-steps 1"
 ).split()
 
@@ -439,8 +439,8 @@ def test_a_comparison_goes_on_and_reports(folder, tmp_path):
     """One seed of two methods is there already; the others run."""
     command = [
         *(EXAMPLE / "compare.py", "--data-dir", folder, "--output", tmp_path),
-        *"--preset smoke --cells 1 --channels 2 --seeds 1 --jobs 2".split(),
-        *"--draws 1 --children 1".split(),
+        *"--preset smoke --cells 1 --nodes 1 --channels 2".split(),
+        *"--seeds 1 --jobs 2 --draws 1 --children 1".split(),
     ]
     planted = {
         "values": dict.fromkeys([*compare.KEPT, compare.RULED], [0.5, 0.7]),

@@ -27,12 +27,12 @@ def block(width):
 
 
 @snas_keras.search_space
-def widths(choose):
-    """The sum of eight gains: the dearest child is always the best."""
+def widths(choose, blocks=8):
+    """The sum of the gains: the dearest child is always the best."""
     x = inputs = keras.Input((4,))
     terms = [
         choose(f"block_{i}", {f"width_{w}": block(w) for w in WIDTHS})(x)
-        for i in range(8)
+        for i in range(blocks)
     ]
     return inputs, keras.layers.Add()(terms)
 
@@ -52,7 +52,7 @@ def latency(layer, input_shape):
 
 def searched(resource, epochs=8, **options):
     keras.utils.set_random_seed(0)
-    supernet = snas_keras.build_supernet(widths())
+    supernet = snas_keras.build_supernet(widths(blocks=5))
     supernet.compile(
         keras.optimizers.SGD(0.0),
         keras.optimizers.Adam(0.05, beta_1=0.5),
@@ -205,7 +205,7 @@ def test_where_children_hardly_differ_the_scale_is_what_they_differ_by():
         is_block = isinstance(layer, keras.Sequential)
         return latency(layer, input_shape) if is_block else 10.0
 
-    plain = snas_keras.build_supernet(widths())
+    plain = snas_keras.build_supernet(widths(blocks=5))
     cost = resources.ChildCost(plain, mostly_fixed)
     assert cost.maximum < 1.01 * cost.minimum
     limit = (cost.minimum + cost.maximum) / 2

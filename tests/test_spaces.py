@@ -7,7 +7,7 @@ import pytest
 import snas_keras
 from snas_keras import child as child_lib
 from snas_keras import layers as layers_lib
-from snas_keras import spaces
+from snas_keras import published, spaces
 
 
 def test_choices_are_in_program_order_and_size_is_their_product(tiny_space):
@@ -202,53 +202,11 @@ def trainable(model):
     return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
 
 
-MODERATE = {
-    "normal_0->2": "dil_conv_5x5",
-    "normal_1->2": "skip_connect",
-    "normal_0->3": "sep_conv_3x3",
-    "normal_1->3": "skip_connect",
-    "normal_2->3": "none",
-    "normal_0->4": "skip_connect",
-    "normal_1->4": "skip_connect",
-    "normal_2->4": "none",
-    "normal_3->4": "none",
-    "normal_0->5": "sep_conv_3x3",
-    "normal_1->5": "dil_conv_5x5",
-    "normal_2->5": "none",
-    "normal_3->5": "none",
-    "normal_4->5": "none",
-    "reduce_0->2": "max_pool_3x3",
-    "reduce_1->2": "max_pool_3x3",
-    "reduce_0->3": "sep_conv_5x5",
-    "reduce_1->3": "dil_conv_5x5",
-    "reduce_2->3": "none",
-    "reduce_0->4": "sep_conv_5x5",
-    "reduce_1->4": "sep_conv_5x5",
-    "reduce_2->4": "none",
-    "reduce_3->4": "none",
-    "reduce_0->5": "sep_conv_5x5",
-    "reduce_1->5": "sep_conv_5x5",
-    "reduce_2->5": "none",
-    "reduce_3->5": "none",
-    "reduce_4->5": "none",
-}
-
-
 def test_the_paper_space_has_14_edges_of_8_candidates_twice():
     choices = snas_keras.SEARCH_SPACES["snas_cifar"](cells=3).choices()
     assert len(choices) == 28
     assert {len(candidates) for candidates in choices.values()} == {8}
-    assert set(choices) == set(MODERATE)
-
-
-@pytest.mark.slow
-def test_published_moderate_cell_has_its_published_size():
-    """20 cells, 36 channels, no auxiliary head: 2,848,222 parameters."""
-    space = snas_keras.SEARCH_SPACES["snas_cifar"](cells=3)
-    child = snas_keras.build_child(
-        space, MODERATE, cells=20, channels=36, affine=True
-    )
-    assert trainable(child) == 2_848_222
+    assert set(choices) == set(published.GENOTYPES["snas_moderate"])
 
 
 def test_nasbench201_child_has_the_size_of_the_benchmark():
@@ -272,16 +230,16 @@ def test_auxiliary_head_is_a_second_output():
 def test_a_fixed_network_spares_identities_from_drop_path():
     """Of all-skip cells only the factorized reduces (stride 2) are dropped."""
     space = snas_keras.SEARCH_SPACES["snas_cifar"](
-        cells=4, channels=2, drop_path=0.3, input_shape=(8, 8, 3)
+        cells=4, nodes=2, channels=2, drop_path=0.3, input_shape=(8, 8, 3)
     )
     genotype = dict.fromkeys(space.choices(), "skip_connect")
     child = snas_keras.build_child(space, genotype)
     drops = [x for x in child.layers if isinstance(x, layers_lib.DropPath)]
-    assert len(drops) == 2 * 8
+    assert len(drops) == 2 * 4
     supernet = snas_keras.build_supernet(space)
     layers = supernet.network.layers
     drops = [x for x in layers if isinstance(x, layers_lib.DropPath)]
-    assert len(drops) == 4 * 14
+    assert len(drops) == 4 * 5
 
 
 def test_images_that_cannot_be_halved_twice_are_refused():
@@ -290,8 +248,11 @@ def test_images_that_cannot_be_halved_twice_are_refused():
 
 
 def test_a_chain_of_own_layers_becomes_stock_layers(tiny_space):
-    for name in ("snas_cifar", "nasbench201"):
-        options = {"channels": 2, "input_shape": (8, 8, 3)}
+    for name, depth in (
+        ("snas_cifar", {"cells": 3}),
+        ("nasbench201", {"cells_per_stage": 2}),
+    ):
+        options = {"channels": 2, "input_shape": (8, 8, 3), **depth}
         space = snas_keras.SEARCH_SPACES[name](**options)
         child = snas_keras.build_child(space, space.random_genotype(0))
         modules = {type(x).__module__ for x in child._flatten_layers()}

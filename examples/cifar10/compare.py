@@ -42,6 +42,7 @@ PRESETS = {
     "smoke": {
         "channels": 4,
         "cells": 3,
+        "nodes": 2,
         "epochs": 2,
         "batch": 16,
         "training": 64,
@@ -67,6 +68,7 @@ def arguments():
 NUMBERS = {
     "seeds": (3, "runs of each method"),
     "cells": (4, "depth"),
+    "nodes": (4, "intermediate nodes of a cell"),
     "channels": (8, "of the first cell's nodes"),
     "stem_strides": (2, "2 saves three quarters of the work"),
     "batch": (32, "images a step"),
@@ -147,6 +149,7 @@ def run(args, method, seed):
 def search_space(args):
     return snas_keras.SEARCH_SPACES["snas_cifar"](
         cells=args.cells,
+        nodes=args.nodes,
         channels=args.channels,
         stem_strides=args.stem_strides,
     )
