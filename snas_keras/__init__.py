@@ -2,18 +2,8 @@
 
 from snas_keras import published
 from snas_keras.architecture import Architecture
-from snas_keras.callbacks import (
-    SCHEDULES,
-    DropPathSchedule,
-    SearchCheckpoint,
-    TemperatureSchedule,
-)
-from snas_keras.child import (
-    build_child,
-    convert,
-    for_inference,
-    recalibrate_batch_norm,
-)
+from snas_keras.checkpoint import SearchCheckpoint
+from snas_keras.child import build_child, convert, for_inference
 from snas_keras.costs import COSTS, LatencyTable, measure_latency
 from snas_keras.data import AddressableBatches
 from snas_keras.edges import MixedEdge
@@ -23,9 +13,15 @@ from snas_keras.genotype import Genotype
 from snas_keras.health import HealthGuard
 from snas_keras.operations import OPERATIONS
 from snas_keras.optimizers import CoupledSGD
+from snas_keras.recalibration import recalibrate_batch_norm
 from snas_keras.report import search_report
 from snas_keras.resources import Resource
 from snas_keras.retention import retention_report
+from snas_keras.schedules import (
+    SCHEDULES,
+    DropPathSchedule,
+    TemperatureSchedule,
+)
 from snas_keras.search_logger import SearchLogger
 from snas_keras.search_spaces import SEARCH_SPACES, cell
 from snas_keras.space_report import space_report

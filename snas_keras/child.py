@@ -1,10 +1,9 @@
 """Fixed networks: from a genotype, or out of a trained supernet."""
 
 import keras
-import numpy as np
 
 from snas_keras import choices as choices_lib
-from snas_keras import edges, layers, spaces
+from snas_keras import edges, layers, recalibration, spaces
 from snas_keras import genotype as genotype_lib
 
 _KEEPS_ZERO = (
@@ -129,57 +128,6 @@ def for_inference(model, output=None):
     return _Rewrite(part, {}, left_out=(layers.DropPath,)).run(inherit=True)
 
 
-def recalibrate_batch_norm(model, data, steps=None):
-    """Replace the moving statistics of all batch norms by those of `data`.
-
-    A supernet's batch norms see mixtures of candidates; a child that inherits
-    their statistics answers as if it still got them. This runs the child over
-    data and keeps the mean of the batches' statistics.
-
-    Args:
-        model: keras.Model, changed in place. Other weights stay as they are.
-        data: array of inputs, shape (examples, ...), taken as one batch; or an
-            iterable of batches, each inputs or a tuple that starts with them.
-        steps: int, batches to use, default all.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: `data` has no batch.
-
-    Example:
-
-    >>> norm = keras.layers.BatchNormalization()
-    >>> model = keras.Sequential([keras.Input((1,)), norm])
-    >>> _ = recalibrate_batch_norm(model, np.array([[1.0], [3.0]]))
-    >>> norm.moving_mean.numpy().tolist()
-    [2.0]
-    """
-    norms = _batch_norms(model)
-    momenta = [norm.momentum for norm in norms]
-    kept = [_other_state(model, norms), 0]
-    try:
-        for step, inputs in enumerate(_input_batches(data)):
-            if steps is not None and step >= steps:
-                break
-            # A moving mean of momentum n / (n + 1) is the plain mean.
-            for norm in norms:
-                norm.momentum = step / (step + 1)
-            model(inputs, training=True)
-            kept[1] += 1
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        for variable, value in kept[0]:
-            variable.assign(value)
-    if not kept[1]:
-        raise ValueError(
-            f"`data` must have at least one batch. Received: {data!r}"
-        )
-    return model
-
-
 def inherited_child(supernet, genotype=None, train_data=None, steps=None):
     """Convert, compile as the supernet is, and recalibrate batch norm.
 
@@ -202,7 +150,7 @@ def inherited_child(supernet, genotype=None, train_data=None, steps=None):
     names = ("loss", "metrics", "loss_weights", "weighted_metrics")
     child.compile(**{name: config.get(name) for name in names})
     if train_data is not None:
-        recalibrate_batch_norm(child, train_data, steps)
+        recalibration.recalibrate_batch_norm(child, train_data, steps)
     return child
 
 
@@ -343,31 +291,3 @@ def _renamed(layer, name):
 def _is_sum(layer):
     # Keras does not export the class behind `x + y` and `keras.ops.add`.
     return type(layer).__name__ == "Add"
-
-
-def _batch_norms(model):
-    return [
-        x
-        for x in model._flatten_layers()
-        if isinstance(x, keras.layers.BatchNormalization)
-    ]
-
-
-def _other_state(model, norms):
-    """Pair what a forward pass in training may change with its value now."""
-    statistics = {
-        id(v) for x in norms for v in (x.moving_mean, x.moving_variance)
-    }
-    return [
-        (v, np.array(v))
-        for v in model.non_trainable_variables
-        if id(v) not in statistics
-    ]
-
-
-def _input_batches(data):
-    if hasattr(data, "shape"):
-        yield data
-        return
-    for batch in data:
-        yield batch[0] if isinstance(batch, (tuple, list)) else batch

@@ -8,7 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import child, edges, latency_table, layer_costs, resources
+from snas_keras import (
+    child,
+    edges,
+    latency_table,
+    layer_costs,
+    layer_keys,
+    resources,
+)
 from snas_keras import genotype as genotype_lib
 from snas_keras import supernet as supernet_lib
 
@@ -206,7 +213,7 @@ def _time_layers(network, clock):
     kinds = {}
     for name, layer, shape in _layer_calls(network):
         if not latency_table.is_free(layer):
-            key = latency_table.layer_key(layer, shape)
+            key = layer_keys.layer_key(layer, shape)
             kinds.setdefault(key, (name, layer, shape))
     times = clock([_runnable(x, shape) for _, x, shape in kinds.values()], 4)
     low, median, high = np.quantile(times, [0.25, 0.5, 0.75], axis=1)

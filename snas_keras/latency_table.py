@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import files, layer_costs, layers
+from snas_keras import files, layer_costs, layer_keys, layers
 
 KL = keras.layers
 
@@ -29,16 +29,6 @@ _FREE = (
     layers.DropPath,
     layers.Zero,
 )
-# In a config: what does not change the time, and what names other layers.
-_IRRELEVANT = {
-    "name",
-    "seed",
-    "trainable",
-    "build_config",
-    "build_input_shape",
-    "shared_object_id",
-}
-_WIRING = {"keras_history", "input_layers", "output_layers"}
 _FORMAT = "snas_keras.LatencyTable/1"
 
 
@@ -54,7 +44,7 @@ class LatencyTable:
     Args:
         entries: {key: {"layer": str, "milliseconds": float, "spread": float}},
             for each kind of layer its median and the distance of the quartiles.
-            A key is what `layer_key` returns.
+            A key is what `layer_keys.layer_key` returns.
         machine: {str: str}, where it was measured, as `this_machine` gives it.
         batch_size: int, examples in a call.
         device: str, as for `measure_latency`, default None.
@@ -77,7 +67,7 @@ class LatencyTable:
 
     >>> layer, shape = keras.layers.Dense(2), (None, 3)
     >>> entry = {"layer": "dense", "milliseconds": 0.5, "spread": 0.1}
-    >>> entries = {layer_key(layer, shape): entry}
+    >>> entries = {layer_keys.layer_key(layer, shape): entry}
     >>> table = LatencyTable(entries, this_machine(), batch_size=1)
     >>> table(keras.layers.Dense(2, name="other"), shape)
     0.5
@@ -105,7 +95,7 @@ class LatencyTable:
     def __call__(self, layer, input_shape):
         if is_free(layer):
             return 0.0
-        entry = self.entries.get(layer_key(layer, input_shape))
+        entry = self.entries.get(layer_keys.layer_key(layer, input_shape))
         if entry is None:
             raise TypeError(
                 f"The latency of layer {layer.name!r} of type "
@@ -224,31 +214,6 @@ def is_free(layer):
     return isinstance(layer, _FREE)
 
 
-def layer_key(layer, input_shape):
-    """Describe a layer on inputs, the same for all that take the same time.
-
-    Args:
-        layer: Keras layer.
-        input_shape: tuple with the batch dimension, which does not matter, or
-            a tuple of such.
-
-    Returns:
-        str: class, config without names and seeds, and shape.
-
-    Raises:
-        TypeError: the layer cannot be described by its config.
-    """
-    try:
-        config = keras.saving.serialize_keras_object(layer)
-        return json.dumps([_described(config, {}), _of_one(input_shape)])
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise TypeError(
-            f"Layer {layer.name!r} of type {type(layer).__name__} cannot be "
-            "told from others: it needs a `get_config` that names all its "
-            "arguments."
-        ) from error
-
-
 def rank_correlation(predicted, measured):
     """Return Spearman's rank correlation; equal numbers share their mean rank.
 
@@ -289,41 +254,6 @@ def this_machine(device=None):
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
     }
-
-
-def _described(config, places):
-    """Leave out what does not matter; call layers by their place."""
-    if isinstance(config, (list, tuple)):
-        return [_described(x, places) for x in config if not _is_input(x)]
-    if not isinstance(config, dict):
-        return config
-    if "input_layers" in config:  # A functional model.
-        names = [layer["name"] for layer in config["layers"]]
-        places = {name: place for place, name in enumerate(names)}
-    return {
-        key: _described_part(key, value, places)
-        for key, value in config.items()
-        if key not in _IRRELEVANT
-    }
-
-
-def _described_part(key, value, places):
-    if key == "dtype":  # A policy is told by its name.
-        return value["config"] if isinstance(value, dict) else value
-    if key in _WIRING:
-        return keras.tree.map_structure(lambda x: places.get(x, x), value)
-    return _described(value, places)
-
-
-def _is_input(config):
-    """Say whether it is the input layer, which a Sequential has when built."""
-    return isinstance(config, dict) and config.get("class_name") == "InputLayer"
-
-
-def _of_one(shape):
-    if any(isinstance(part, (tuple, list)) for part in shape):
-        return [_of_one(part) for part in shape]
-    return list(shape[1:])
 
 
 def _ranks(values):

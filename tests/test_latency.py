@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import costs, latency, latency_table, resources
+from snas_keras import costs, latency, latency_table, layer_keys, resources
 
 IMAGE = (None, 16, 16, 8)
 
@@ -56,7 +56,7 @@ def made_up(supernet):
     """Return a table without measuring: a layer's time is its key's length."""
     entries = {}
     for name, layer, shape in latency._layer_calls(supernet.network):
-        key = latency_table.layer_key(layer, shape)
+        key = layer_keys.layer_key(layer, shape)
         time = float(len(key))
         entries[key] = {"layer": name, "milliseconds": time, "spread": 0.0}
     machine = latency_table.this_machine()
@@ -64,7 +64,7 @@ def made_up(supernet):
 
 
 def key(make, shape=IMAGE, **options):
-    return latency_table.layer_key(make(**options), shape)
+    return layer_keys.layer_key(make(**options), shape)
 
 
 def convolution(name=None, filters=4, seed=None, **options):
@@ -88,9 +88,9 @@ def test_names_do_not_change_the_key(make):
 
 def test_seeds_batch_sizes_and_being_built_do_not_change_the_key():
     built = keras.Sequential([convolution()])
-    before = latency_table.layer_key(built, IMAGE)
+    before = layer_keys.layer_key(built, IMAGE)
     built.build(IMAGE)
-    assert latency_table.layer_key(built, (7, *IMAGE[1:])) == before
+    assert layer_keys.layer_key(built, (7, *IMAGE[1:])) == before
     assert key(convolution, seed=1) == key(convolution, seed=2)
 
 
@@ -130,7 +130,7 @@ def test_a_layer_that_hides_its_arguments_is_refused():
             super().__init__()
 
     with pytest.raises(TypeError, match="needs a `get_config`"):
-        latency_table.layer_key(Hiding(object()), IMAGE)
+        layer_keys.layer_key(Hiding(object()), IMAGE)
 
 
 def test_a_heavy_layer_costs_more_than_a_light_one(supernet, table):
