@@ -10,15 +10,16 @@ from keras import ops
 from snas_keras import formatting
 
 _LOGGER = logging.getLogger("snas_keras")
-# How much more a step pays while it is above the limit; it damps the weight,
-# which would swing otherwise.
-_GAIN = 5.0
+# How much more a step pays while it is above the limit, and less below, by at
+# most e^3 either way; it damps the weight, which would swing otherwise.
+_GAIN = 50.0
+_SWING = 3.0
 # A tenth of the scale off the aim already moves the weight at full rate.
 _STEEP = 10.0
 # The weight falls more slowly than it rises.
 _FALL = 0.4
 # How far below the limit is aimed, as a share of the scale.
-_MARGIN = 0.03
+_MARGIN = 0.01
 # The weight stays within this factor of where it began.
 _REACH = 1e4
 
@@ -102,7 +103,7 @@ class Limit:
 
         weight <- weight * exp(rate * clip(10 excess, -0.4, 1))
         excess  = (max(expected cost, cost of the mode) - aim) / scale
-        aim     = limit - 0.03 * scale
+        aim     = limit - 0.01 * scale
         scale   = min(limit, dearest child - cheapest child)
 
     so it rises while a child is too dear, and falls, more slowly, while there
@@ -161,10 +162,11 @@ class Limit:
     def applied(self, weight, architecture):
         """Return the weight of this step's penalty.
 
-        weight * exp(5 * (expected cost - aim) / scale)
+        weight * exp(clip(50 * (expected cost - aim) / scale, -3, 3))
         """
         excess = (self.expected(architecture) - self.aim) / self.scale
-        return weight * ops.exp(_GAIN * ops.clip(_held(excess), -1.0, 1.0))
+        swing = ops.clip(_GAIN * _held(excess), -_SWING, _SWING)
+        return weight * ops.exp(swing)
 
     def moved(self, weight, architecture):
         """Return the weight of the next step."""

@@ -50,9 +50,9 @@ def latency(layer, input_shape):
     return 0.0
 
 
-def searched(resource, epochs=8, **options):
+def searched(resource, epochs=8, blocks=5, **options):
     keras.utils.set_random_seed(0)
-    supernet = snas_keras.build_supernet(widths(blocks=5))
+    supernet = snas_keras.build_supernet(widths(blocks=blocks))
     supernet.compile(
         keras.optimizers.SGD(0.0),
         keras.optimizers.Adam(0.05, beta_1=0.5),
@@ -77,12 +77,12 @@ def searched(resource, epochs=8, **options):
 @pytest.mark.parametrize("cost", ["parameters", "flops", latency])
 def test_the_child_keeps_the_limit_and_uses_it(cost, limit):
     """Without a limit the dearest child wins; with it the child is within, and
-    no more than a fifth below."""
-    supernet = searched(snas_keras.Resource(cost, limit=limit))
+    no more than a twentieth below."""
+    supernet = searched(snas_keras.Resource(cost, limit=limit), blocks=12)
     child_cost = resources.ChildCost(supernet, cost)
     value = float(limit[:-1]) / 100.0 * child_cost.maximum
     found = child_cost(supernet.derive())
-    assert 0.8 * value <= found <= value
+    assert 0.95 * value <= found <= value
     name = supernet.limits[0].resource.name
     history = supernet.history.history
     assert max(history[f"child_{name}"]) <= value * (1 + 1e-6)
@@ -146,13 +146,13 @@ def _check_one_step(share):
     mode = limit.cost.fixed + sum(row[0] for row in rows)
     value = float(share[:-1]) / 100 * limit.cost.maximum
     span = min(value, limit.cost.maximum - limit.cost.minimum)
-    aim = value - 0.03 * span
+    aim = value - 0.01 * span
     excess = np.clip(10 * (max(expected, mode) - aim) / span, -0.4, 1)
     assert float(limit.moved(0.3, architecture)) == pytest.approx(
         0.3 * np.exp(0.1 * excess), rel=1e-5
     )
     assert float(limit.applied(0.3, architecture)) == pytest.approx(
-        0.3 * np.exp(5 * np.clip((expected - aim) / span, -1, 1)), rel=1e-5
+        0.3 * np.exp(np.clip(50 * (expected - aim) / span, -3, 3)), rel=1e-4
     )
 
 
