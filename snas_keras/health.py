@@ -17,6 +17,7 @@ _TAKEN_OVER = 0.8
 _UNDECIDED = 0.5
 _MOVED = 0.005
 _DRIFT = 0.05
+_UNUSED = 0.5
 _EXPOSURE = 0.1
 # The probability from which a candidate is clearly taken, of few.
 _CLEAR = 0.75
@@ -37,6 +38,8 @@ class HealthGuard(keras.callbacks.Callback):
       half of the entropy is left;
     * a cost that is above its limit and has gone away from it twice in
       `patience` epochs;
+    * a child that for `patience` epochs has used less than half of its limit,
+      while the mean over children is more than twice as dear;
     * candidates with weights that have had less than a tenth of an even share
       of the training.
 
@@ -208,16 +211,13 @@ def stuck(facts, lines, patience):
     if len(lines) <= patience:
         return
     now, before = lines[-1], lines[-1 - patience]
-    names = [
-        n for n, candidates in facts.choices.items() if len(candidates) > 1
-    ]
+    names = _open_choices(facts)
     moved = [
         np.abs(np.subtract(now["probabilities"][n], before["probabilities"][n]))
         for n in names
     ]
-    left = [now["entropy"][n] / math.log(len(facts.choices[n])) for n in names]
     if names and np.mean([m.sum() / 2 for m in moved]) < _MOVED:
-        if np.mean(left) > _UNDECIDED:
+        if _entropy_left(facts, now) > _UNDECIDED:
             yield (
                 "",
                 "The search has hardly moved for some epochs, and most of its "
@@ -244,6 +244,33 @@ def drifting(facts, lines, patience):
             )
 
 
+def torn(facts, lines, patience):
+    """The mean over children comes near a limit, the child does not."""
+    recent = lines[-patience:]
+    if len(recent) < patience:
+        return
+    for name, limit in facts.limits.items():
+        costs = [line["costs"][name] for line in recent]
+        is_unused = all(
+            c["child"] < _UNUSED * limit
+            and c["child"] < _UNUSED * c["expected"]
+            for c in costs
+        )
+        # Early, while nothing is decided, that is no sign.
+        if is_unused and _entropy_left(facts, recent[0]) < _UNDECIDED:
+            margins = recent[-1]["margin"]
+            closest = min(_open_choices(facts), key=margins.get)
+            yield (
+                name,
+                f"The child uses less than half of its limit on {name!r}, and "
+                "the mean over children is more than twice as dear: a choice "
+                "is torn between a cheap and a dear candidate, likely "
+                f"{closest!r}. Compare the likeliest children "
+                "(`supernet.architecture.distribution().top_k(10)`), or offer "
+                "candidates of a cost between.",
+            )
+
+
 def hardly_trained(facts, lines, patience):
     """A candidate was weighted or drawn too seldom to have learnt anything."""
     line = lines[-1]
@@ -267,7 +294,20 @@ def hardly_trained(facts, lines, patience):
         )
 
 
-CHECKS = (taken_over, lost_nodes, stuck, drifting, hardly_trained)
+CHECKS = (taken_over, lost_nodes, stuck, drifting, torn, hardly_trained)
+
+
+def _open_choices(facts):
+    return [n for n, found in facts.choices.items() if len(found) > 1]
+
+
+def _entropy_left(facts, line):
+    """Return the mean share of the entropy, 0 where nothing is to choose."""
+    shares = [
+        line["entropy"][n] / math.log(len(facts.choices[n]))
+        for n in _open_choices(facts)
+    ]
+    return np.mean(shares) if shares else 0.0
 
 
 def _takes(facts, line, name, wanted):

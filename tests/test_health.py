@@ -21,8 +21,16 @@ FACTS = health.Facts(
 )
 
 
-def line(chosen, sharpness=3.0, cost=90.0, exposure=(1, 1, 1), steps=1000):
+def line(
+    chosen,
+    sharpness=3.0,
+    cost=90.0,
+    child=None,
+    exposure=(1, 1, 1),
+    steps=1000,
+):
     """A line of the log in which all edges prefer `chosen`, or each its own."""
+    child = cost if child is None else child
     if isinstance(chosen, str):
         chosen = dict.fromkeys(CHOICES, chosen)
     p = {}
@@ -34,7 +42,8 @@ def line(chosen, sharpness=3.0, cost=90.0, exposure=(1, 1, 1), steps=1000):
         "probabilities": p,
         "entropy": {n: float(-np.dot(v, np.log(v))) for n, v in p.items()},
         "genotype": chosen,
-        "costs": {"flops": {"expected": cost, "child": cost}},
+        "margin": {n: float(np.ptp(np.sort(v)[-2:])) for n, v in p.items()},
+        "costs": {"flops": {"expected": cost, "child": child}},
         "credit": {name: {"exposure": exposure} for name in CHOICES},
         "steps": steps,
     }
@@ -89,6 +98,25 @@ def test_a_cost_that_leaves_its_limit_is_named():
     assert costs(130, 0, 125, 0, 126) == []
     assert costs(80, 0, 90, 0, 104) == []
     assert costs(0, 120, 0, 130) == []
+
+
+def test_a_limit_that_only_the_mean_comes_near_is_named():
+    def costs(*pairs, sharpness=3.0):
+        lines = [line("conv", sharpness, *pair) for pair in pairs]
+        return found(health.torn, *lines)
+
+    assert costs((90, 40), (85, 40)) == ["flops"]
+    assert costs((90, 40)) == []
+    assert costs((120, 55), (85, 40)) == []
+    assert costs((90, 40), (75, 40)) == []
+    assert costs((90, 40), (85, 40), sharpness=1.0) == []
+
+
+def test_the_torn_choice_is_named():
+    torn = line("conv", cost=90.0, child=40.0)
+    torn["margin"]["edge_3"] = 0.01
+    [(_, message)] = health.torn(FACTS, [torn, torn], 2)
+    assert "likely 'edge_3'" in message
 
 
 def test_candidates_that_were_hardly_trained_are_named():
