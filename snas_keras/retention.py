@@ -16,6 +16,9 @@ RECALIBRATED = "child, batch norm recalibrated"
 RANDOM = "random children of equal cost"
 FINE_TUNED = "child, fine-tuned"
 
+# Nats for the whole range of costs; below zero, dear candidates are likelier.
+_CHARGES = np.concatenate([s * np.geomspace(0.01, 1e3, 128) for s in (-1, 1)])
+
 
 def retention_report(
     supernet,
@@ -52,8 +55,9 @@ def retention_report(
         metric: str, the compiled metric to report, default the first.
         cost: str or function (layer, input_shape) -> float, default "flops".
         draws: int, how many relaxed and how many one-hot draws, default 8.
-        children: int, how many random children, default 8. They are the
-            nearest in cost to the child among 100 times as many.
+        children: int, how many random children, default 8, or as many others
+            as the space has. They are the nearest in cost to the child among
+            200 times as many, of which half are drawn from those about as dear.
         recalibration_steps: int, batches of `train_data`, default all.
         fine_tune: function (compiled child) -> None that trains it, default
             None.
@@ -216,20 +220,44 @@ class _Measure:
 
 
 def _nearest(price, derived, count, seed):
-    """Draw 100 times `count` others; return those nearest in cost."""
+    """Draw other children at random; return the different ones nearest in cost.
+
+    Even draws of a large space have nearly all the same cost. So as many again
+    are drawn under a charge that makes their mean cost that of the child; all
+    children of one cost stay equally likely.
+    """
     generator = np.random.default_rng(seed)
-    drawn = [
-        genotype_lib.Genotype(
-            {
-                name: candidates[generator.integers(len(candidates))]
-                for name, candidates in price.choices.items()
-            }
-        )
-        for _ in range(100 * count)
-    ]
-    others = [genotype for genotype in drawn if genotype != derived]
     cost = price(derived)
+    as_dear = min(
+        (_probabilities(price, charge) for charge in _CHARGES),
+        key=lambda p: abs(price.expected(p) - cost),
+    )
+    found = {}
+    for p in (_probabilities(price), as_dear):
+        drawn = {
+            name: generator.choice(candidates, 100 * count, p=p[name])
+            for name, candidates in price.choices.items()
+        }
+        for names in zip(*drawn.values(), strict=True):
+            genotype = dict(zip(drawn, map(str, names), strict=True))
+            found[genotype_lib.Genotype(genotype)] = None
+    others = [genotype for genotype in found if genotype != derived]
     return sorted(others, key=lambda g: abs(price(g) - cost))[:count]
+
+
+def _probabilities(price, charge=0.0):
+    """Return even probabilities less a charge on costs, in nats a range.
+
+    p_k = exp(-charge c_k / range) / sum_j exp(-charge c_j / range)
+    """
+    span = (price.maximum - price.minimum) or 1.0
+    scores = {
+        name: np.exp(
+            -charge * (row - (row.min() if charge > 0 else row.max())) / span
+        )
+        for name, row in price.rows.items()
+    }
+    return {name: score / score.sum() for name, score in scores.items()}
 
 
 def _genotype(architecture, step):

@@ -101,6 +101,60 @@ def test_random_children_are_others_of_nearly_the_same_cost(searched):
         assert distance <= np.median(distances)
 
 
+@snas_keras.search_space
+def deep(choose):
+    """Twenty choices of three widths: even draws cost nearly the same."""
+    h = inputs = keras.Input((3,))
+    for index in range(20):
+        h = choose(
+            f"layer_{index}",
+            {
+                f"units_{units}": keras.Sequential(
+                    [keras.layers.Dense(units), keras.layers.Dense(3)]
+                )
+                for units in (1, 5, 30)
+            },
+        )(h)
+    return inputs, h
+
+
+@pytest.mark.parametrize("common", ["units_1", "units_30"])
+def test_random_children_of_an_unusual_child_cost_the_same(common):
+    supernet = snas_keras.build_supernet(deep())
+    price = resources.ChildCost(supernet, "parameters")
+    derived = dict.fromkeys(price.choices, common)
+    derived.update(layer_3="units_5", layer_7="units_5", layer_9="units_30")
+    derived = snas_keras.Genotype(derived)
+    found = retention._nearest(price, derived, 8, seed=0)
+    assert len(set(found)) == 8
+    assert derived not in found
+    assert [price(g) for g in found] == pytest.approx(
+        [price(derived)] * 8, rel=0.02
+    )
+    assert found == retention._nearest(price, derived, 8, seed=0)
+    assert found != retention._nearest(price, derived, 8, seed=1)
+
+
+@pytest.mark.parametrize("cheapest", [True, False])
+def test_the_extreme_child_has_the_random_children_next_to_it(cheapest):
+    supernet = snas_keras.build_supernet(deep())
+    price = resources.ChildCost(supernet, "parameters")
+    end = snas_keras.Genotype(
+        dict.fromkeys(price.choices, "units_1" if cheapest else "units_30")
+    )
+    found = retention._nearest(price, end, 8, seed=0)
+    assert len(set(found)) == 8
+    assert end not in found
+
+
+def test_a_small_space_has_fewer_random_children(searched):
+    price = resources.ChildCost(searched, "flops")
+    derived = searched.derive()
+    found = retention._nearest(price, derived, 500, seed=0)
+    size = np.prod([len(names) for names in price.choices.values()])
+    assert len(found) == len(set(found)) == size - 1
+
+
 def test_one_hot_draws_follow_the_probabilities(searched):
     """2,000 draws: a deviation of a frequency is at most 0.011."""
     name = next(iter(searched.architecture.choices))

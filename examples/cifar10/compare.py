@@ -219,6 +219,7 @@ def gradient_search(args, method, seed, train, valid):
     steps = epochs * len(served)
     return genotypes, {
         "values": values,
+        "costs": found.costs,
         "entropy": mean_entropy(supernet.architecture),
         "temperature": float(supernet.architecture.temperature),
         "history": history.history["loss"],
