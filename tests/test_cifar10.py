@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -107,6 +108,13 @@ def test_the_environment_names_the_folder(folder, monkeypatch):
         TFDS_DATA_DIR=str(folder),
     )
     assert done.stdout.strip() == "96"
+
+
+def test_the_pipeline_is_measured_alone(folder):
+    done = run(
+        "data.py", "--data-dir", str(folder), "--batch", "16", cwd=EXAMPLE
+    )
+    assert re.match(r"96 images in \d+\.\d s\n\d+ batches of 16", done.stdout)
 
 
 def test_a_folder_that_is_not_prepared_is_named(tmp_path):

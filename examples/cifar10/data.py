@@ -172,15 +172,12 @@ def main():
     parser.add_argument("--cutout", type=int, default=16)
     args = parser.parse_args()
     start = time.perf_counter()
-    (x, y), (x_test, _) = load(args.data_dir, args.download)
-    print(
-        f"{len(x)} training and {len(x_test)} test images in "
-        f"{time.perf_counter() - start:.1f} s"
-    )
+    x, y = load("train", args.data_dir, args.download)
+    print(f"{len(x)} images in {time.perf_counter() - start:.1f} s")
     served = batches(x, y, args.batch, cutout=args.cutout)
     start = time.perf_counter()
-    for index in range(200):
-        served.batch(0, index)
+    for step in range(200):
+        served.batch(*divmod(step, len(served)))
     taken = time.perf_counter() - start
     print(
         f"{200 / taken:.0f} batches of {args.batch} a second, "
