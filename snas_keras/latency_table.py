@@ -29,7 +29,9 @@ _FREE = (
     layers.DropPath,
     layers.Zero,
 )
-_FORMAT = "snas_keras.LatencyTable/1"
+_FORMAT = "snas_keras.LatencyTable/2"
+# Its keys named the modules of registered classes.
+_FIRST_FORMAT = "snas_keras.LatencyTable/1"
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -291,7 +293,7 @@ def _read(path):
     try:
         text = files.existing(path).read_text(encoding="utf-8")
         content = json.loads(text)
-        is_table = content["format"] == _FORMAT
+        is_table = content["format"] in (_FORMAT, _FIRST_FORMAT)
         is_whole = is_table and _checksum(content["table"]) == content["sum"]
     except (ValueError, TypeError, KeyError):
         is_whole = False
@@ -300,4 +302,10 @@ def _read(path):
             f"{str(path)!r} is no latency table, or a damaged one. Write it "
             "with `LatencyTable.save`."
         )
-    return content["table"]
+    table = content["table"]
+    if content["format"] == _FIRST_FORMAT:
+        table["entries"] = {
+            layer_keys.without_modules(key): entry
+            for key, entry in table["entries"].items()
+        }
+    return table

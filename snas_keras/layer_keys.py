@@ -25,7 +25,8 @@ def layer_key(layer, input_shape):
             a tuple of such.
 
     Returns:
-        str: class, config without names and seeds, and shape.
+        str: class, config without names and seeds, and shape. A registered
+        class goes by its registered name, wherever its module is.
 
     Raises:
         TypeError: the layer cannot be described by its config.
@@ -41,6 +42,35 @@ def layer_key(layer, input_shape):
         ) from error
 
 
+def without_modules(key):
+    """Return a key as written before, without the modules it named.
+
+    Args:
+        key: str, of a version whose keys had the modules of registered classes.
+
+    Returns:
+        str, as `layer_key` returns it.
+    """
+    config, shape = json.loads(key)
+    return json.dumps([_without_modules(config), shape])
+
+
+def _without_modules(config):
+    if isinstance(config, list):
+        return [_without_modules(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: _without_modules(value)
+        for key, value in config.items()
+        if not (key == "module" and _is_registered(config))
+    }
+
+
+def _is_registered(config):
+    return ">" in (config.get("registered_name") or "")
+
+
 def _described(config, places):
     """Leave out what does not matter; call layers by their place."""
     if isinstance(config, (list, tuple)):
@@ -54,6 +84,7 @@ def _described(config, places):
         key: _described_part(key, value, places)
         for key, value in config.items()
         if key not in _IRRELEVANT
+        and not (key == "module" and _is_registered(config))
     }
 
 
