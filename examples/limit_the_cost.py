@@ -104,7 +104,9 @@ def main():
     parser.add_argument("--output", default="runs/limits", type=pathlib.Path)
     arguments = parser.parse_args()
     splits = quickstart.load()
-    table = costs.measure_latency(quickstart.digits())
+    table = costs.measure_latency(
+        snas_keras.build_supernet(quickstart.digits())
+    )
     print(table.report())
     table.save(arguments.output / "latency.json")
     known = kinds(table)

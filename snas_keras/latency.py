@@ -17,7 +17,6 @@ from snas_keras import (
     resources,
 )
 from snas_keras import genotype as genotype_lib
-from snas_keras import supernet as supernet_lib
 
 _WARM_UP = 3
 _TRIES = 3
@@ -27,7 +26,7 @@ _LEAST = 1e-6
 
 
 def measure_latency(
-    supernet_or_space,
+    supernet,
     batch_size=1,
     device=None,
     *,
@@ -59,8 +58,7 @@ def measure_latency(
     than predicted.
 
     Args:
-        supernet_or_space: SuperNet or SearchSpace. Its shapes, but for the
-            batch, must be fixed.
+        supernet: SuperNet. Its shapes, but for the batch, must be fixed.
         batch_size: int, examples in a call, default 1.
         device: str such as "GPU:0" or "CPU:0", default TensorFlow's choice.
         repeats: int, turns of each function, default 20.
@@ -74,19 +72,21 @@ def measure_latency(
         LatencyTable.
 
     Raises:
-        TypeError: a layer cannot be described by its config, or cannot be
-            called on its first input alone.
+        TypeError: `supernet` is no supernet, or a layer cannot be described by
+            its config, or cannot be called on its first input alone.
         ValueError: a number is out of range, there is no such device, or a
             shape is not fixed.
 
     Example:
 
     >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4, blocks=1)
-    >>> table = measure_latency(space, repeats=3, held_out=0, verbose=0)
+    >>> supernet = snas_keras.build_supernet(space)
+    >>> table = measure_latency(supernet, repeats=3, held_out=0, verbose=0)
     >>> found = snas_keras.space_report(space, costs=[table]).costs["latency"]
     >>> 0.0 <= found.minimum <= found.maximum
     True
     """
+    _check_supernet(supernet)
     _check_number("batch_size", batch_size, 1)
     _check_number("repeats", repeats, 1)
     _check_number("held_out", held_out, 0)
@@ -95,7 +95,6 @@ def measure_latency(
     state = random.getstate()
     try:
         with tf.device(_check_device(device)):
-            supernet = _as_supernet(supernet_or_space)
             entries = _time_layers(supernet.network, clock)
             machine = latency_table.this_machine(device)
             table = latency_table.LatencyTable(
@@ -322,10 +321,12 @@ def _leaning(row, lean, generator):
     return int(generator.choice(order))
 
 
-def _as_supernet(supernet_or_space):
-    if isinstance(supernet_or_space, supernet_lib.SuperNet):
-        return supernet_or_space
-    return supernet_lib.build_supernet(supernet_or_space)
+def _check_supernet(supernet):
+    if not hasattr(supernet, "architecture"):
+        raise TypeError(
+            "Latencies are measured on a supernet; of a search space make one "
+            f"by snas_keras.build_supernet(space). Received: {supernet!r}"
+        )
 
 
 def _check_device(device):

@@ -102,7 +102,7 @@ SIGNATURES = {
     "export_onnx": "(model, path)",
     "export_saved_model": "(model, path, genotype=None)",
     "for_inference": "(model, output=None)",
-    "measure_latency": "(supernet_or_space, batch_size=1, device=None, *, "
+    "measure_latency": "(supernet, batch_size=1, device=None, *, "
     "repeats=20, held_out=8, seed=0, verbose=1)",
     "recalibrate_batch_norm": "(model, data, steps=None)",
     "retention_report": "(supernet, data, train_data=None, *, metric=None, "

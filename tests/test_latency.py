@@ -11,7 +11,14 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import costs, latency, latency_table, layer_keys, resources
+from snas_keras import (
+    costs,
+    latency,
+    latency_table,
+    layer_keys,
+    layers,
+    resources,
+)
 
 IMAGE = (None, 16, 16, 8)
 
@@ -232,7 +239,7 @@ def test_a_layer_of_two_inputs_is_refused_by_name():
         return inputs, layer(x, x)
 
     with pytest.raises(TypeError, match="'attention'.*Wrap it"):
-        costs.measure_latency(attention(), verbose=0)
+        costs.measure_latency(snas_keras.build_supernet(attention()), verbose=0)
 
 
 def test_open_shapes_are_refused():
@@ -242,7 +249,9 @@ def test_open_shapes_are_refused():
         return inputs, choose("block", {"a": keras.layers.Conv2D(2, 1)})(inputs)
 
     with pytest.raises(ValueError, match="fixed shapes"):
-        costs.measure_latency(open_space(), verbose=0)
+        costs.measure_latency(
+            snas_keras.build_supernet(open_space()), verbose=0
+        )
 
 
 @pytest.mark.parametrize(
@@ -253,6 +262,18 @@ def test_bad_arguments_are_refused(supernet, options):
     [(name, value)] = options.items()
     with pytest.raises(ValueError, match=f"Received: {name}={value!r}"):
         costs.measure_latency(supernet, **options)
+
+
+def test_a_space_is_refused_with_the_way(tmp_path):
+    with pytest.raises(TypeError, match=r"build_supernet\(space\)"):
+        costs.measure_latency(chain(), verbose=0)
+
+
+def test_a_key_does_not_name_the_module_of_a_registered_class(monkeypatch):
+    layer = layers.Zero(2)
+    before = layer_keys.layer_key(layer, IMAGE)
+    monkeypatch.setattr(layers.Zero, "__module__", "elsewhere")
+    assert layer_keys.layer_key(layer, IMAGE) == before
 
 
 def test_a_file_keeps_the_table(tmp_path, supernet):
@@ -413,12 +434,12 @@ def test_latencies_of_layers_rank_whole_children(supernet, capsys):
 
 
 def test_measuring_does_not_touch_the_users_random_numbers():
-    space = chain(blocks=1, filters=4)
+    supernet = snas_keras.build_supernet(chain(blocks=1, filters=4))
     drawn = []
     for measures in (False, True):
         keras.utils.set_random_seed(0)
         if measures:
-            costs.measure_latency(space, repeats=1, held_out=1, verbose=0)
+            costs.measure_latency(supernet, repeats=1, held_out=1, verbose=0)
         drawn.append(
             [
                 random.random(),
