@@ -13,7 +13,8 @@ import harness
 import search_step
 import tensorflow as tf
 
-from snas_keras import resources, shared_trace
+from snas_keras import resources
+from snas_keras._utils import fingerprint
 
 
 def groups(network):
@@ -22,7 +23,7 @@ def groups(network):
     for edge in resources.mixed_edges(network):
         shape = edge.candidate_input_shape
         for layer in edge.candidates.values():
-            group = found[shared_trace.signature(layer, shape)]
+            group = found[fingerprint.signature(layer, shape)]
             group[:2] = layer, shape
             group[2] += 1
     return list(found.values())

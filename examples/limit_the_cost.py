@@ -16,7 +16,8 @@ import numpy as np
 import quickstart
 
 import snas_keras
-from snas_keras import costs, files, resources
+from snas_keras import costs, resources
+from snas_keras._utils import files
 
 
 def kinds(table):

@@ -7,9 +7,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import choices as choices_lib
 from snas_keras import distribution, estimators
 from snas_keras import genotype as genotype_lib
+from snas_keras._utils import checks
+from snas_keras._utils import names as names_lib
 
 # The optimizer of the logits is found by this name in their path; no layer of
 # a user is likely to have it.
@@ -69,13 +70,13 @@ class Architecture(keras.layers.Layer):
     ):
         kwargs.setdefault("name", NAME)
         super().__init__(**kwargs)
-        self.choices = choices_lib.check_choices(choices)
+        self.choices = names_lib.check_choices(choices)
         self.estimator = estimators.get(estimator)
-        self.initial_temperature = check_temperature(temperature)
+        self.initial_temperature = checks.check_temperature(temperature)
         self.seed = _check_seed(seed)
         self.logits = {
             name: self._float32(
-                len(candidates), "zeros", True, choices_lib.scope_name(name)
+                len(candidates), "zeros", True, names_lib.scope_name(name)
             )
             for name, candidates in self.choices.items()
         }
@@ -270,16 +271,6 @@ class Architecture(keras.layers.Layer):
     def from_config(cls, config):
         estimator = estimators.deserialize(config["estimator"])
         return cls(**{**config, "estimator": estimator})
-
-
-def check_temperature(temperature):
-    """Return the temperature as a float, or raise ValueError."""
-    if not 0.0 < float(temperature) < float("inf"):
-        raise ValueError(
-            "`temperature` must be positive and finite. Received: "
-            f"temperature={temperature}"
-        )
-    return float(temperature)
 
 
 def _check_seed(seed):

@@ -1,6 +1,7 @@
 """Checkpoints from which a search, or a retraining, goes on exactly."""
 
 import json
+import pathlib
 import warnings
 import zipfile
 import zlib
@@ -8,7 +9,8 @@ import zlib
 import keras
 import numpy as np
 
-from snas_keras import data, files, layers, multi_worker
+from snas_keras import data, multi_worker
+from snas_keras._utils import checks, files
 
 
 class SearchCheckpoint(keras.callbacks.Callback):
@@ -42,9 +44,9 @@ class SearchCheckpoint(keras.callbacks.Callback):
                 "`batches` must be the AddressableBatches that fit is given. "
                 f"Received: batches={batches!r}"
             )
-        self.path = files.pathlib.Path(path)
+        self.path = pathlib.Path(path)
         self.batches = batches
-        self.every = every and layers.positive_int("every", every)
+        self.every = every and checks.positive_int("every", every)
         self.state = {"epoch": 0, "batch": 0, "epochs": [], "history": {}}
         self.first_batch = 0
         self.metric_values = None

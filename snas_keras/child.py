@@ -2,9 +2,9 @@
 
 import keras
 
-from snas_keras import choices as choices_lib
 from snas_keras import edges, layers, recalibration, spaces
 from snas_keras import genotype as genotype_lib
+from snas_keras._utils import names as names_lib
 
 _KEEPS_ZERO = (
     keras.layers.Identity,
@@ -281,7 +281,7 @@ def _stock_operation(operation):
 
 
 def _layer_name(edge, candidate):
-    return choices_lib.scope_name(f"{edge}_{candidate}")
+    return names_lib.scope_name(f"{edge}_{candidate}")
 
 
 def _renamed(layer, name):

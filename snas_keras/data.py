@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from snas_keras import layers
+from snas_keras._utils import checks
 
 
 class AddressableBatches(keras.utils.PyDataset):
@@ -47,7 +47,7 @@ class AddressableBatches(keras.utils.PyDataset):
         super().__init__()
         self.arrays = (x, y) if sample_weight is None else (x, y, sample_weight)
         self.num_examples = _common_length(self.arrays)
-        self.batch_size = layers.positive_int("batch_size", batch_size)
+        self.batch_size = checks.positive_int("batch_size", batch_size)
         if self.num_examples < batch_size:
             raise ValueError(
                 "There must be at least one whole batch. Received: "

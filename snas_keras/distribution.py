@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 
-from snas_keras import choices as choices_lib
 from snas_keras import genotype as genotype_lib
+from snas_keras._utils import names as names_lib
 
 
 class Distribution:
@@ -32,7 +32,7 @@ class Distribution:
     """
 
     def __init__(self, choices, logits=None):
-        self.choices = choices_lib.check_choices(choices)
+        self.choices = names_lib.check_choices(choices)
         self.logits = {
             name: _check_logits(name, candidates, (logits or {}).get(name))
             for name, candidates in self.choices.items()

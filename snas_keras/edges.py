@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import choices as choices_lib
 from snas_keras import layers, shared_trace
+from snas_keras._utils import fingerprint
+from snas_keras._utils import names as names_lib
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -175,7 +176,7 @@ def share_traces(mixed_edges, recompute=False, jit_compile=False):
     for edge in mixed_edges:
         candidates = list(edge.candidates.values())
         signatures = [
-            shared_trace.signature(layer, edge.candidate_input_shape)
+            fingerprint.signature(layer, edge.candidate_input_shape)
             for layer in candidates
         ]
         kind = (edge.single_path, edge.compute_dtype, *signatures)
@@ -213,7 +214,7 @@ def check_candidates(choice, candidates):
             f"The candidates of choice {choice!r} must be a mapping {{name: "
             f"layer}}. Received: {candidates!r}"
         )
-    choices_lib.check_choice(choice, candidates)
+    names_lib.check_choice(choice, candidates)
     return {name: as_layer(choice, name, c) for name, c in candidates.items()}
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import files
+from snas_keras._utils import files
 
 _TOLERANCE = 1e-4
 

@@ -5,7 +5,7 @@ import json
 import pathlib
 from collections.abc import Iterable, Mapping
 
-from snas_keras import files
+from snas_keras._utils import files
 
 FORMAT = "snas_keras.genotype"
 VERSION = 1

@@ -9,7 +9,8 @@ import warnings
 import keras
 import numpy as np
 
-from snas_keras import files, layers, resources, search_logger
+from snas_keras import layers, resources, search_logger
+from snas_keras._utils import checks, files
 
 WARNINGS = "warnings.jsonl"
 # Shares of all choices, of a limit, or of an even exposure.
@@ -63,7 +64,7 @@ class HealthGuard(keras.callbacks.Callback):
     def __init__(self, run_directory=None, patience=5):
         super().__init__()
         self.path = run_directory and pathlib.Path(run_directory) / WARNINGS
-        self.patience = layers.positive_int("patience", patience)
+        self.patience = checks.positive_int("patience", patience)
         self.found = []
 
     def on_train_begin(self, logs=None):

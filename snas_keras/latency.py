@@ -8,15 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import (
-    child,
-    edges,
-    latency_table,
-    layer_costs,
-    layer_keys,
-    resources,
-)
+from snas_keras import child, edges, latency_table, layer_costs, resources
 from snas_keras import genotype as genotype_lib
+from snas_keras._utils import fingerprint
 
 _WARM_UP = 3
 _TRIES = 3
@@ -212,7 +206,7 @@ def _time_layers(network, clock):
     kinds = {}
     for name, layer, shape in _layer_calls(network):
         if not latency_table.is_free(layer):
-            key = layer_keys.layer_key(layer, shape)
+            key = fingerprint.layer_key(layer, shape)
             kinds.setdefault(key, (name, layer, shape))
     times = clock([_runnable(x, shape) for _, x, shape in kinds.values()], 4)
     low, median, high = np.quantile(times, [0.25, 0.5, 0.75], axis=1)

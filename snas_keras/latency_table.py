@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import files, layer_costs, layer_keys, layers
+from snas_keras import layer_costs, layers
+from snas_keras._utils import files, fingerprint, statistics
 
 KL = keras.layers
 
@@ -46,7 +47,7 @@ class LatencyTable:
     Args:
         entries: {key: {"layer": str, "milliseconds": float, "spread": float}},
             for each kind of layer its median and the distance of the quartiles.
-            A key is what `layer_keys.layer_key` returns.
+            A key is what `fingerprint.layer_key` returns.
         machine: {str: str}, where it was measured, as `this_machine` gives it.
         batch_size: int, examples in a call.
         device: str, as for `measure_latency`, default None.
@@ -69,7 +70,7 @@ class LatencyTable:
 
     >>> layer, shape = keras.layers.Dense(2), (None, 3)
     >>> entry = {"layer": "dense", "milliseconds": 0.5, "spread": 0.1}
-    >>> entries = {layer_keys.layer_key(layer, shape): entry}
+    >>> entries = {fingerprint.layer_key(layer, shape): entry}
     >>> table = LatencyTable(entries, this_machine(), batch_size=1)
     >>> table(keras.layers.Dense(2, name="other"), shape)
     0.5
@@ -97,7 +98,7 @@ class LatencyTable:
     def __call__(self, layer, input_shape):
         if is_free(layer):
             return 0.0
-        entry = self.entries.get(layer_keys.layer_key(layer, input_shape))
+        entry = self.entries.get(fingerprint.layer_key(layer, input_shape))
         if entry is None:
             raise TypeError(
                 f"The latency of layer {layer.name!r} of type "
@@ -111,7 +112,7 @@ class LatencyTable:
     def correlation(self):
         """Return the rank correlation on the held-out children."""
         held_out = self.held_out or {"predicted": [], "measured": []}
-        return rank_correlation(**held_out)
+        return statistics.rank_correlation(**held_out)
 
     @property
     def error(self):
@@ -216,27 +217,6 @@ def is_free(layer):
     return isinstance(layer, _FREE)
 
 
-def rank_correlation(predicted, measured):
-    """Return Spearman's rank correlation; equal numbers share their mean rank.
-
-    Args:
-        predicted: sequence of float.
-        measured: sequence of float, as long.
-
-    Returns:
-        float from -1 to 1, or nan where all of one sequence are equal.
-
-    Example:
-
-    >>> rank_correlation([1, 2, 3], [10, 30, 20])
-    0.5
-    """
-    ranks = np.array([_ranks(predicted), _ranks(measured)])
-    ranks -= ranks.mean(1, keepdims=True)
-    scale = math.sqrt(math.prod((ranks**2).sum(1)))
-    return float(ranks[0] @ ranks[1] / scale) if scale else math.nan
-
-
 def this_machine(device=None):
     """Return what latencies depend on, here and now.
 
@@ -256,13 +236,6 @@ def this_machine(device=None):
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
     }
-
-
-def _ranks(values):
-    values = np.asarray(values, "float64")
-    below = (values[:, None] > values).sum(1)
-    equal = (values[:, None] == values).sum(1)
-    return below + (equal + 1) / 2
 
 
 def _device_name(device):
@@ -305,7 +278,7 @@ def _read(path):
     table = content["table"]
     if content["format"] == _FIRST_FORMAT:
         table["entries"] = {
-            layer_keys.without_modules(key): entry
+            fingerprint.without_modules(key): entry
             for key, entry in table["entries"].items()
         }
     return table

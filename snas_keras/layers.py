@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from snas_keras._utils import checks
+
 register = keras.saving.register_keras_serializable(package="snas_keras")
 
 
@@ -85,7 +87,7 @@ class Zero(keras.layers.Layer):
 
     def __init__(self, strides=1, **kwargs):
         super().__init__(**kwargs)
-        self.strides = positive_int("strides", strides)
+        self.strides = checks.positive_int("strides", strides)
 
     def call(self, inputs):
         if self.strides > 1:
@@ -126,7 +128,7 @@ class FactorizedReduce(keras.layers.Layer):
 
     def __init__(self, filters, affine=True, **kwargs):
         super().__init__(**kwargs)
-        if positive_int("filters", filters) % 2:
+        if checks.positive_int("filters", filters) % 2:
             raise ValueError(
                 f"`filters` must be even. Received: filters={filters}"
             )
@@ -215,11 +217,11 @@ class SymmetricPooling2D(keras.layers.Layer):
             raise ValueError(
                 f"`kind` must be 'max' or 'avg'. Received: kind={kind!r}"
             )
-        if positive_int("size", size) % 2 == 0:
+        if checks.positive_int("size", size) % 2 == 0:
             raise ValueError(f"`size` must be odd. Received: size={size}")
         self.kind = kind
         self.size = size
-        self.strides = positive_int("strides", strides)
+        self.strides = checks.positive_int("strides", strides)
 
     def call(self, inputs, training=False):
         if self.kind == "max":
@@ -292,7 +294,7 @@ class DropPath(keras.layers.Layer):
 
     def __init__(self, rate, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.initial_rate = drop_rate(rate)
+        self.initial_rate = checks.drop_rate(rate)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
@@ -428,24 +430,6 @@ def weighted(layer, weight, inputs, training=False):
 def subsampling(strides):
     """Make the stock layer for x[:, ::strides, ::strides]."""
     return keras.layers.MaxPooling2D(1, strides)
-
-
-def drop_rate(rate):
-    """Return the rate as a float, or raise ValueError."""
-    if not 0.0 <= float(rate) < 1.0:
-        raise ValueError(
-            f"`rate` must be at least 0 and below 1. Received: rate={rate}"
-        )
-    return float(rate)
-
-
-def positive_int(name, value):
-    """Return `value`, or raise ValueError if it is not a positive int."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f"`{name}` must be a positive int. Received: {name}={value!r}"
-        )
-    return value
 
 
 def _value(variable, exists=True, default=None, size=None):

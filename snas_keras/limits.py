@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import formatting
+from snas_keras._utils import text as text_lib
 
 _LOGGER = logging.getLogger("snas_keras")
 # How much more a step pays while it is above the limit, and less below, by at
@@ -126,7 +126,7 @@ class Limit:
         self.value = self._in_units(resource.limit)
         if cost.minimum > self.value:
             limit, least, most = map(
-                formatting.number, (self.value, cost.minimum, cost.maximum)
+                text_lib.number, (self.value, cost.minimum, cost.maximum)
             )
             raise ValueError(
                 f"No child is within the limit {limit} of {resource.name!r}. "
@@ -138,7 +138,7 @@ class Limit:
         _LOGGER.info(
             "%.3g %% of all children are within the limit %s of %r.",
             100.0 * self.share,
-            formatting.number(self.value),
+            text_lib.number(self.value),
             resource.name,
         )
 

@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from snas_keras import files, formatting, plots
+from snas_keras._utils import files, plots
+from snas_keras._utils import text as text_lib
 
 DIRECTIONS = ("max", "min")
 
@@ -282,14 +283,14 @@ class ParetoReport:
         ]
         for name in self.front:
             values = " | ".join(
-                formatting.number(self.points[name][o]) for o in names
+                text_lib.number(self.points[name][o]) for o in names
             )
             lines.append(f"| {name} | {values} |")
-        reference = ", ".join(formatting.number(v) for v in self._reference())
+        reference = ", ".join(text_lib.number(v) for v in self._reference())
         lines += [
             "",
             f"{len(self.front)} of {len(self.points)} children. Hypervolume "
-            f"up to ({reference}): {formatting.number(self.hypervolume)}",
+            f"up to ({reference}): {text_lib.number(self.hypervolume)}",
         ]
         return "\n".join(lines)
 

@@ -10,6 +10,7 @@ import functools
 import keras
 
 from snas_keras import layers
+from snas_keras._utils import checks
 
 
 def none(filters, strides=1, affine=True):
@@ -151,7 +152,7 @@ def nor_conv(filters, strides=1, affine=True, *, size):
             keras.layers.ReLU(),
             *_padding(size, strides),
             keras.layers.Conv2D(
-                layers.positive_int("filters", filters),
+                checks.positive_int("filters", filters),
                 size,
                 strides=strides,
                 padding=_padding_mode(strides),
@@ -214,7 +215,7 @@ def _pool(kind, size, strides, affine, norm):
 
 def _separable(filters, size, strides=1, dilation=1):
     return layers.SeparableConv2D(
-        layers.positive_int("filters", filters),
+        checks.positive_int("filters", filters),
         size,
         strides=strides,
         dilation_rate=dilation,

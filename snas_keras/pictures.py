@@ -12,7 +12,7 @@ import re
 
 import numpy as np
 
-from snas_keras import plots
+from snas_keras._utils import plots
 
 COLORS = (
     "#0072B2",

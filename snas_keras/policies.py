@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import choices as choices_lib
 from snas_keras import distribution
+from snas_keras._utils import names as names_lib
 
 
 class IndependentPolicy(distribution.Distribution):
@@ -90,7 +90,7 @@ class RecurrentPolicy:
     def __init__(
         self, choices, logits=None, learning_rate=0.01, units=32, seed=0
     ):
-        self.choices = choices_lib.check_choices(choices)
+        self.choices = names_lib.check_choices(choices)
         self.width = max(len(c) for c in self.choices.values())
         self.units = units
         self.cell = keras.layers.LSTMCell(

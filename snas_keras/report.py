@@ -10,8 +10,10 @@ import string
 import numpy as np
 
 from snas_keras import distribution as distribution_lib
-from snas_keras import files, formatting, pictures, search_logger
 from snas_keras import genotype as genotype_lib
+from snas_keras import pictures, search_logger
+from snas_keras._utils import files
+from snas_keras._utils import text as text_lib
 
 REPORT = "report.html"
 WARNINGS = "warnings.jsonl"
@@ -344,7 +346,7 @@ def _count(number):
 
 
 def _number(value):
-    return "" if value is None else formatting.number(value)
+    return "" if value is None else text_lib.number(value)
 
 
 def _duration(seconds):

@@ -10,6 +10,7 @@ from keras import ops
 
 from snas_keras import edges, layer_costs
 from snas_keras import genotype as genotype_lib
+from snas_keras._utils import checks
 
 FORMS = ("linear", "log")
 ESTIMATORS = ("expected", "sample", "score_function")
@@ -74,8 +75,8 @@ class Resource:
         self.limit = _check_limit(limit)
         self.weight = _check_weight(weight, limit)
         self.rate = _check_rate(rate)
-        self.form = _one_of("form", form, FORMS)
-        self.estimator = _one_of("estimator", estimator, ESTIMATORS)
+        self.form = checks.one_of("form", form, FORMS)
+        self.estimator = checks.one_of("estimator", estimator, ESTIMATORS)
         self.name = name or _cost_name(cost)
 
     def get_config(self):
@@ -489,15 +490,6 @@ def _check_rate(rate):
             f"`rate` must be above 0 and at most 1. Received: rate={rate}"
         )
     return float(rate)
-
-
-def _one_of(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(
-            f"`{name}` must be one of {list(allowed)}. Received: "
-            f"{name}={value!r}"
-        )
-    return value
 
 
 def _cost_name(cost):

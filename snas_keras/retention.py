@@ -6,8 +6,9 @@ import json
 import numpy as np
 
 from snas_keras import child as child_lib
-from snas_keras import files, plots, resources
 from snas_keras import genotype as genotype_lib
+from snas_keras import resources
+from snas_keras._utils import files, plots
 
 SEARCH = "search, as drawn"
 ONE_HOT = "search, one-hot draws"

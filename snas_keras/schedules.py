@@ -2,8 +2,8 @@
 
 import keras
 
-from snas_keras import architecture as architecture_lib
 from snas_keras import layers
+from snas_keras._utils import checks
 
 
 def linear(initial=1.0, final=0.03):
@@ -98,7 +98,7 @@ class TemperatureSchedule(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         temperature = self.schedule(epoch, self.params["epochs"])
         self.model.architecture.temperature.assign(
-            architecture_lib.check_temperature(temperature)
+            checks.check_temperature(temperature)
         )
 
 
@@ -125,7 +125,7 @@ class DropPathSchedule(keras.callbacks.Callback):
 
     def __init__(self, final=0.2):
         super().__init__()
-        self.final = layers.drop_rate(final)
+        self.final = checks.drop_rate(final)
         self.rates = []
 
     def on_train_begin(self, logs=None):
@@ -147,4 +147,4 @@ class DropPathSchedule(keras.callbacks.Callback):
 
 
 def _checked(temperature):
-    return architecture_lib.check_temperature(temperature)
+    return checks.check_temperature(temperature)

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import files, pictures, plots, resources
+from snas_keras import pictures, resources
+from snas_keras._utils import files, plots
 
 LOG = "search.jsonl"
 ABOUT = "search.json"

@@ -5,7 +5,6 @@ five kinds. Each kind is traced, and its gradient built, once.
 """
 
 import functools
-import json
 import math
 
 import keras
@@ -95,39 +94,6 @@ def _maybe_recomputed(function, recompute):
 
 class _NotPureError(Exception):
     """The layer adds losses, or uses tensors that Keras does not know of."""
-
-
-def signature(layer, input_shape):
-    """Describe what a layer computes, whatever its name.
-
-    Args:
-        layer: Keras layer.
-        input_shape: what the layer was built for.
-
-    Returns:
-        str, equal for layers that compute the same from equal variables, or
-        None where the layer cannot be described by its config.
-    """
-    try:
-        config = keras.saving.serialize_keras_object(layer)
-    except (NotImplementedError, TypeError, ValueError):
-        return None
-    return json.dumps([_nameless(config), input_shape], default=repr)
-
-
-def _nameless(config):
-    if isinstance(config, (list, tuple)):
-        return [_nameless(value) for value in config]
-    if not isinstance(config, dict):
-        return config
-    config = {key: _nameless(value) for key, value in config.items()}
-    # Keras adds it while it loads a file.
-    config.pop("shared_object_id", None)
-    kind, inner = config.get("class_name", ""), config.get("config")
-    # The name of a dtype policy is what it says.
-    if isinstance(inner, dict) and not kind.endswith("Policy"):
-        inner.pop("name", None)
-    return config
 
 
 def _values(variables):

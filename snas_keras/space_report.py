@@ -3,9 +3,10 @@
 import dataclasses
 import random
 
-from snas_keras import formatting, resources, spaces
 from snas_keras import genotype as genotype_lib
+from snas_keras import resources, spaces
 from snas_keras import supernet as supernet_lib
+from snas_keras._utils import text as text_lib
 
 
 def space_report(space, costs=("parameters", "flops")):
@@ -95,7 +96,7 @@ class SpaceReport:
         ]
         for name, found in self.costs.items():
             costs = (found.minimum, found.mean, found.maximum)
-            row = " | ".join(map(formatting.number, costs))
+            row = " | ".join(map(text_lib.number, costs))
             lines.append(f"| {name} | {row} |")
         return "\n".join(lines)
 

@@ -8,9 +8,9 @@ import random
 import keras
 import numpy as np
 
-from snas_keras import choices as choices_lib
 from snas_keras import edges
 from snas_keras import genotype as genotype_lib
+from snas_keras._utils import names as names_lib
 
 
 def search_space(function):
@@ -89,7 +89,7 @@ class SearchSpace:
             ) from error
         self.function = function
         self.options = options
-        self.name = choices_lib.scope_name(function.__name__)
+        self.name = names_lib.scope_name(function.__name__)
 
     def __call__(self, choose):
         inputs, outputs = self.function(_consistent(choose), **self.options)
@@ -119,7 +119,7 @@ class SearchSpace:
             self(choose)
         finally:
             random.setstate(state)
-        return choices_lib.check_choices(found)
+        return names_lib.check_choices(found)
 
     def size(self):
         """Return the number of child networks, prod_choice K_choice."""
@@ -165,7 +165,7 @@ def unique_names():
     seen = {}
 
     def unique(name):
-        name = choices_lib.scope_name(name)
+        name = names_lib.scope_name(name)
         seen[name] = seen.get(name, -1) + 1
         return f"{name}_{seen[name]}" if seen[name] else name
 
@@ -179,7 +179,7 @@ def _consistent(choose):
     def checked(name, candidates):
         if not hasattr(candidates, "items"):
             edges.check_candidates(name, candidates)
-        names = choices_lib.check_choice(name, candidates)
+        names = names_lib.check_choice(name, candidates)
         if seen.setdefault(name, names) != names:
             raise ValueError(
                 f"Choice {name!r} is used with two lists of candidates. "

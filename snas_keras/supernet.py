@@ -8,7 +8,6 @@ import tensorflow as tf
 from keras import ops
 
 from snas_keras import architecture as architecture_lib
-from snas_keras import choices as choices_lib
 from snas_keras import credit as credit_lib
 from snas_keras import (
     edges,
@@ -20,6 +19,7 @@ from snas_keras import (
     spaces,
 )
 from snas_keras import genotype as genotype_lib
+from snas_keras._utils import names as names_lib
 
 MAX_RESOURCES = 8
 _LOGGER = logging.getLogger("snas_keras")
@@ -152,7 +152,7 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
             trainable=False,
             autocast=False,
             aggregation="only_first_replica",
-            name=f"given_{choices_lib.scope_name(name)}",
+            name=f"given_{names_lib.scope_name(name)}",
         )
 
     def call(self, inputs, training=False):
@@ -409,9 +409,9 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
         """
         if isinstance(weights, genotype_lib.Genotype):
             weights = self.architecture.one_hot(weights)
-        choices_lib.check_weights(weights, self.architecture.choices)
+        names_lib.check_weights(weights, self.architecture.choices)
         if self.architecture.estimator is estimators.single_path:
-            choices_lib.check_one_hot(weights)
+            names_lib.check_one_hot(weights)
         for name, variable in self.given.items():
             variable.assign(weights[name])
 

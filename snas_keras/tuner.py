@@ -15,8 +15,9 @@ except ModuleNotFoundError as error:
     ) from error
 
 from snas_keras import child as child_lib
-from snas_keras import files, objectives, spaces
 from snas_keras import genotype as genotype_lib
+from snas_keras import objectives, spaces
+from snas_keras._utils import files
 from snas_keras.oracles import (
     ArchitectureOracle,
     ChoicesOracle,

@@ -16,54 +16,29 @@ import snas_keras
 from tests.processes import ROOT, run
 
 PACKAGE = ROOT / "snas_keras"
-MODULES = sorted(p.stem for p in PACKAGE.glob("*.py") if p.stem != "__init__")
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+)
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
-# A module imports only from lower levels, and of its own level nothing.
-LEVELS = {
-    "files": 0,
-    "formatting": 0,
-    "plots": 0,
-    "layers": 0,
-    "estimators": 0,
-    "optimizers": 0,
-    "choices": 0,
-    "shared_trace": 0,
-    "multi_worker": 0,
-    "layer_keys": 0,
-    "recalibration": 0,
-    "credit": 0,
-    "pictures": 1,
-    "genotype": 1,
-    "objectives": 1,
-    "policies": 3,
-    "oracles": 5,
-    "tuner": 7,
-    "data": 1,
-    "operations": 1,
-    "layer_costs": 1,
-    "distribution": 2,
-    "latency_table": 2,
-    "architecture": 3,
-    "edges": 3,
-    "spaces": 4,
-    "resources": 4,
-    "search_spaces": 5,
-    "search_metrics": 5,
-    "limits": 5,
-    "child": 5,
-    "schedules": 5,
-    "checkpoint": 2,
-    "export": 5,
-    "published": 6,
-    "search_logger": 5,
-    "report": 6,
-    "health": 6,
-    "retention": 6,
-    "supernet": 6,
-    "space_report": 7,
-    "testing": 7,
-    "latency": 7,
-    "costs": 8,
+# The plan of the house: what each room may import, `_utils` aside, which all
+# may use.
+MAY_IMPORT = {
+    "_utils": set(),
+    "estimators": set(),
+    "objectives": set(),
+    "layers": set(),
+    "training": {"layers"},
+    "spaces": {"layers"},
+    "children": {"layers", "spaces"},
+    "costs": {"children", "layers", "spaces"},
+    "supernet": {"costs", "estimators", "layers", "spaces", "training"},
+    "reports": {"children", "costs", "layers", "spaces", "supernet"},
+    "tuner": {"children", "objectives", "spaces", "supernet"},
+    "testing": {
+        *("children", "costs", "estimators", "layers", "spaces", "supernet"),
+    },
 }
 ONLY_IN = {
     "tensorflow_probability": {"estimators"},
@@ -142,26 +117,41 @@ def test_public_names_and_signatures_are_the_recorded_ones():
         assert str(plain) == recorded, name
 
 
-def test_every_module_has_a_level():
-    assert set(LEVELS) == set(MODULES)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_go_down_the_levels_only(module):
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+def rooms_imported(tree):
+    """Yield (room, parts of the name below it) of our own imports."""
     for name in imported(tree):
-        parts = name.split(".")
-        if parts[0] == "snas_keras" and parts[1] in LEVELS:
-            assert LEVELS[parts[1]] < LEVELS[module], name
+        first, _, rest = name.partition(".")
+        room, _, below = rest.partition(".")
+        if first == "snas_keras" and room in MAY_IMPORT:
+            yield room, below.split(".")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_what_they_may_and_by_the_front_door(room):
+    for path, tree in trees(PACKAGE / room):
+        for other, below in rooms_imported(tree):
+            if other in (room, "_utils"):
+                continue
+            assert other in MAY_IMPORT[room], f"{path}: {other}"
+            assert not any(p.startswith("_") for p in below), f"{path}: {below}"
+
+
+def test_the_plan_has_no_circle():
+    left = dict(MAY_IMPORT)
+    while left:
+        lowest = [room for room, below in left.items() if not below & set(left)]
+        assert lowest, f"a circle among {sorted(left)}"
+        for room in lowest:
+            del left[room]
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_forbidden_imports_are_absent(module):
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    for name in imported(tree):
+    path = ROOT / (module.replace(".", "/") + ".py")
+    for name in imported(ast.parse(path.read_text())):
         assert not name.startswith(("keras.src", "tensorflow.python"))
         top = name.split(".")[0]
-        assert module in ONLY_IN.get(top, {module}), name
+        assert any(x in module for x in ONLY_IN.get(top, {module})), name
 
 
 def test_public_objects_are_documented():
@@ -180,13 +170,13 @@ def test_doctests_run(module):
         "snas_keras": snas_keras,
         "tempfile": tempfile,
     }
-    found = importlib.import_module(f"snas_keras.{module}")
+    found = importlib.import_module(module)
     result = doctest.testmod(found, extraglobs=names)
     assert result.failed == 0
 
 
 def test_there_are_doctests():
-    text = "".join(p.read_text() for p in PACKAGE.glob("*.py"))
+    text = "".join(p.read_text() for p in PACKAGE.rglob("*.py"))
     assert text.count(">>> ") > 30
 
 
@@ -231,7 +221,7 @@ def test_readme_names_what_exists():
     """Every `snas_keras.name` in the README is there; its program runs."""
     text = (ROOT / "README.md").read_text()
     for name in re.findall(r"snas_keras\.([A-Za-z_]+)", text):
-        known = hasattr(snas_keras, name) or name in MODULES
+        known = hasattr(snas_keras, name)
         assert known, name
     for path in re.findall(r"`((?:examples|docs|snas_keras)/[\w./]+)`", text):
         assert (ROOT / path).exists(), path

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import choices as choices_lib
+from snas_keras._utils import names as names_lib
 
 CHOICES = {"a": ["x", "y", "z"], "b": ["x", "y"], "c": ["u", "v", "w"]}
 
@@ -224,4 +224,4 @@ def test_weights_that_do_not_fit_are_refused():
         (3, "one entry for each choice"),
     ]:
         with pytest.raises(ValueError, match=message):
-            choices_lib.check_weights(weights, choices)
+            names_lib.check_weights(weights, choices)

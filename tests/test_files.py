@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from snas_keras import files
+from snas_keras._utils import files
 
 
 def names(folder):

@@ -11,14 +11,8 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import (
-    costs,
-    latency,
-    latency_table,
-    layer_keys,
-    layers,
-    resources,
-)
+from snas_keras import costs, latency, latency_table, layers, resources
+from snas_keras._utils import fingerprint, statistics
 
 IMAGE = (None, 16, 16, 8)
 
@@ -63,7 +57,7 @@ def made_up(supernet):
     """Return a table without measuring: a layer's time is its key's length."""
     entries = {}
     for name, layer, shape in latency._layer_calls(supernet.network):
-        key = layer_keys.layer_key(layer, shape)
+        key = fingerprint.layer_key(layer, shape)
         time = float(len(key))
         entries[key] = {"layer": name, "milliseconds": time, "spread": 0.0}
     machine = latency_table.this_machine()
@@ -71,7 +65,7 @@ def made_up(supernet):
 
 
 def key(make, shape=IMAGE, **options):
-    return layer_keys.layer_key(make(**options), shape)
+    return fingerprint.layer_key(make(**options), shape)
 
 
 def convolution(name=None, filters=4, seed=None, **options):
@@ -95,9 +89,9 @@ def test_names_do_not_change_the_key(make):
 
 def test_seeds_batch_sizes_and_being_built_do_not_change_the_key():
     built = keras.Sequential([convolution()])
-    before = layer_keys.layer_key(built, IMAGE)
+    before = fingerprint.layer_key(built, IMAGE)
     built.build(IMAGE)
-    assert layer_keys.layer_key(built, (7, *IMAGE[1:])) == before
+    assert fingerprint.layer_key(built, (7, *IMAGE[1:])) == before
     assert key(convolution, seed=1) == key(convolution, seed=2)
 
 
@@ -137,7 +131,7 @@ def test_a_layer_that_hides_its_arguments_is_refused():
             super().__init__()
 
     with pytest.raises(TypeError, match="needs a `get_config`"):
-        layer_keys.layer_key(Hiding(object()), IMAGE)
+        fingerprint.layer_key(Hiding(object()), IMAGE)
 
 
 def test_a_heavy_layer_costs_more_than_a_light_one(supernet, table):
@@ -271,9 +265,9 @@ def test_a_space_is_refused_with_the_way(tmp_path):
 
 def test_a_key_does_not_name_the_module_of_a_registered_class(monkeypatch):
     layer = layers.Zero(2)
-    before = layer_keys.layer_key(layer, IMAGE)
+    before = fingerprint.layer_key(layer, IMAGE)
     monkeypatch.setattr(layers.Zero, "__module__", "elsewhere")
-    assert layer_keys.layer_key(layer, IMAGE) == before
+    assert fingerprint.layer_key(layer, IMAGE) == before
 
 
 def test_a_file_keeps_the_table(tmp_path, supernet):
@@ -382,12 +376,12 @@ def test_the_scale_counts(supernet):
     ],
 )
 def test_rank_correlation_by_hand(predicted, measured, wanted):
-    found = latency_table.rank_correlation(predicted, measured)
+    found = statistics.rank_correlation(predicted, measured)
     assert found == pytest.approx(wanted)
 
 
 def test_rank_correlation_of_equal_numbers_is_unknown():
-    assert np.isnan(latency_table.rank_correlation([1.0, 1.0], [1.0, 2.0]))
+    assert np.isnan(statistics.rank_correlation([1.0, 1.0], [1.0, 2.0]))
 
 
 def test_the_report_says_how_well_latencies_add_up(supernet):

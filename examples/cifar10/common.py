@@ -10,7 +10,7 @@ import pathlib
 import keras
 
 import snas_keras
-from snas_keras import files
+from snas_keras._utils import files
 
 LOSS = {"from_logits": True}
 

@@ -22,7 +22,8 @@ import numpy as np
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import costs, files, resources, retention
+from snas_keras import costs, resources, retention
+from snas_keras._utils import files
 
 METHODS = {
     "snas": "SNAS",

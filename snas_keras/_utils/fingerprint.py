@@ -105,3 +105,36 @@ def _of_one(shape):
     if any(isinstance(part, (tuple, list)) for part in shape):
         return [_of_one(part) for part in shape]
     return list(shape[1:])
+
+
+def signature(layer, input_shape):
+    """Describe what a layer computes, whatever its name.
+
+    Args:
+        layer: Keras layer.
+        input_shape: what the layer was built for.
+
+    Returns:
+        str, equal for layers that compute the same from equal variables, or
+        None where the layer cannot be described by its config.
+    """
+    try:
+        config = keras.saving.serialize_keras_object(layer)
+    except (NotImplementedError, TypeError, ValueError):
+        return None
+    return json.dumps([_nameless(config), input_shape], default=repr)
+
+
+def _nameless(config):
+    if isinstance(config, (list, tuple)):
+        return [_nameless(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: _nameless(value) for key, value in config.items()}
+    # Keras adds it while it loads a file.
+    config.pop("shared_object_id", None)
+    kind, inner = config.get("class_name", ""), config.get("config")
+    # The name of a dtype policy is what it says.
+    if isinstance(inner, dict) and not kind.endswith("Policy"):
+        inner.pop("name", None)
+    return config
