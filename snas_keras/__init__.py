@@ -1,6 +1,5 @@
 """Stochastic Neural Architecture Search as Keras 3 layers."""
 
-from snas_keras import published
 from snas_keras.architecture import Architecture
 from snas_keras.checkpoint import SearchCheckpoint
 from snas_keras.child import build_child, convert, for_inference
