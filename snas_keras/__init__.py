@@ -5,11 +5,11 @@ from snas_keras.checkpoint import SearchCheckpoint
 from snas_keras.child import build_child, convert, for_inference
 from snas_keras.costs import COSTS, LatencyTable, measure_latency
 from snas_keras.data import AddressableBatches
-from snas_keras.edges import MixedEdge
 from snas_keras.estimators import ESTIMATORS
 from snas_keras.export import export_litert, export_onnx, export_saved_model
 from snas_keras.genotype import Genotype
 from snas_keras.health import HealthGuard
+from snas_keras.layers import MixedEdge
 from snas_keras.operations import OPERATIONS
 from snas_keras.optimizers import CoupledSGD
 from snas_keras.recalibration import recalibrate_batch_norm

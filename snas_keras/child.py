@@ -2,8 +2,8 @@
 
 import keras
 
-from snas_keras import edges, layers, recalibration, spaces
 from snas_keras import genotype as genotype_lib
+from snas_keras import layers, recalibration, spaces
 from snas_keras._utils import names as names_lib
 
 _KEEPS_ZERO = (
@@ -45,7 +45,7 @@ def build_child(space, genotype, **options):
 
     def choose(name, candidates):
         chosen = genotype[name]
-        layer = edges.as_layer(name, chosen, candidates[chosen])
+        layer = layers.as_layer(name, chosen, candidates[chosen])
         if layer.built:
             return layer
         return _renamed(layer, _layer_name(unique(name), chosen))
@@ -169,7 +169,7 @@ class _Rewrite:
         self.model = model
         self.genotype = genotype
         self.left_out = (keras.layers.Identity, *left_out)
-        self.not_cloned = (edges.MixedEdge, layers.Zero, *left_out)
+        self.not_cloned = (layers.MixedEdge, layers.Zero, *left_out)
         self.kept = kept
         self.pairs = []
         self.zeros = {}
@@ -197,7 +197,7 @@ class _Rewrite:
         return self._stock(layer, layer.name)
 
     def _stock(self, source, name):
-        fixed = to_stock(source)
+        fixed = layers.to_stock(source)
         fixed.name = name
         # The rate of drop path is a variable, that of Dropout a number.
         if not isinstance(source, layers.DropPath):
@@ -205,7 +205,7 @@ class _Rewrite:
         return fixed
 
     def _call(self, layer, *args, **kwargs):
-        if isinstance(layer, edges.MixedEdge):
+        if isinstance(layer, layers.MixedEdge):
             return self._call_edge(layer, args[0])
         return self._call_fixed(layer, *args, **kwargs)
 
@@ -250,34 +250,6 @@ class _Rewrite:
 
     def _is_zero(self, tensor):
         return id(tensor) in self.zeros
-
-
-def to_stock(layer):
-    """Return a new layer of stock classes that computes what `layer` does.
-
-    Args:
-        layer: Keras layer, or a Sequential or functional model.
-
-    Returns:
-        Keras layer, its weights not yet copied.
-    """
-    if hasattr(layer, "to_stock"):
-        return layer.to_stock()
-    if isinstance(layer, keras.Sequential):
-        return keras.Sequential([to_stock(x) for x in layer.layers])
-    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):
-        return keras.models.clone_model(
-            layer, clone_function=_stock_operation, recursive=True
-        )
-    return layer.__class__.from_config(layer.get_config())
-
-
-def _stock_operation(operation):
-    if isinstance(operation, keras.layers.Layer):
-        fixed = to_stock(operation)
-        fixed.name = operation.name
-        return fixed
-    return operation.__class__.from_config(operation.get_config())
 
 
 def _layer_name(edge, candidate):

@@ -9,7 +9,7 @@ import warnings
 import keras
 import numpy as np
 
-from snas_keras import layers, resources, search_logger
+from snas_keras import layers, search_logger
 from snas_keras._utils import checks, files
 
 WARNINGS = "warnings.jsonl"
@@ -133,7 +133,7 @@ class Facts:
 
 def facts_of(supernet):
     """Read `Facts` off a SuperNet."""
-    edges = resources.mixed_edges(supernet.network)
+    edges = layers.mixed_edges(supernet.network)
     by_choice = {edge.choice: edge.candidates for edge in edges}
     return Facts(
         choices=supernet.architecture.choices,

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import child, edges, latency_table, layer_costs, resources
+from snas_keras import child, latency_table, layer_costs, layers, resources
 from snas_keras import genotype as genotype_lib
 from snas_keras._utils import fingerprint
 
@@ -226,7 +226,7 @@ def _layer_calls(network):
     """List (name, layer, input shape), a mixed edge as its candidates."""
     calls = []
     for layer, shape in layer_costs.model_calls(network):
-        if isinstance(layer, edges.MixedEdge):
+        if isinstance(layer, layers.MixedEdge):
             shape = layer.candidate_input_shape
             calls += [(name, x, shape) for name, x in layer.candidates.items()]
         else:
@@ -237,7 +237,7 @@ def _layer_calls(network):
 def _runnable(layer, shape):
     """Return a layer as a child runs it, built, and what it takes."""
     specs = _specs(shape, getattr(layer, "compute_dtype", "float32"))
-    stock = child.to_stock(layer)
+    stock = layers.to_stock(layer)
     try:
         stock(specs)
     except (TypeError, ValueError) as error:

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import edges, layer_costs
 from snas_keras import genotype as genotype_lib
+from snas_keras import layer_costs, layers
 from snas_keras._utils import checks
 
 FORMS = ("linear", "log")
@@ -228,7 +228,7 @@ def cost_table(network, cost):
         TypeError: the cost does not know a candidate's type.
     """
     rows = {}
-    for edge in mixed_edges(network):
+    for edge in layers.mixed_edges(network):
         rows.setdefault(edge.choice, []).append(edge_costs(edge, cost))
     return {name: np.array(values) for name, values in rows.items()}
 
@@ -395,7 +395,7 @@ def fixed_cost(network, cost):
     return sum(
         function(layer, shape)
         for layer, shape in layer_costs.model_calls(network)
-        if not isinstance(layer, edges.MixedEdge)
+        if not isinstance(layer, layers.MixedEdge)
     )
 
 
@@ -414,11 +414,6 @@ def dearest_genotype(supernet, cost):
         name: candidates[int(table[name].sum(0).argmax())]
         for name, candidates in supernet.architecture.choices.items()
     }
-
-
-def mixed_edges(network):
-    """List the `MixedEdge` layers of a functional model, in program order."""
-    return [x for x in network.layers if isinstance(x, edges.MixedEdge)]
 
 
 def check_resources(resource, architecture):

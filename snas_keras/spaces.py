@@ -8,8 +8,8 @@ import random
 import keras
 import numpy as np
 
-from snas_keras import edges
 from snas_keras import genotype as genotype_lib
+from snas_keras import layers
 from snas_keras._utils import names as names_lib
 
 
@@ -110,7 +110,7 @@ class SearchSpace:
         def choose(name, candidates):
             found[name] = tuple(candidates)
             first = next(iter(candidates))
-            return edges.as_layer(name, first, candidates[first])
+            return layers.as_layer(name, first, candidates[first])
 
         # Keras seeds initializers with Python's generator; to look at a space
         # must not change the weights that are made afterwards.
@@ -178,7 +178,7 @@ def _consistent(choose):
 
     def checked(name, candidates):
         if not hasattr(candidates, "items"):
-            edges.check_candidates(name, candidates)
+            layers.check_candidates(name, candidates)
         names = names_lib.check_choice(name, candidates)
         if seen.setdefault(name, names) != names:
             raise ValueError(

@@ -10,8 +10,8 @@ from keras import ops
 from snas_keras import architecture as architecture_lib
 from snas_keras import credit as credit_lib
 from snas_keras import (
-    edges,
     estimators,
+    layers,
     limits,
     multi_worker,
     resources,
@@ -71,8 +71,10 @@ def build_supernet(
     single_path = architecture.estimator is estimators.single_path
 
     def choose(name, candidates):
-        layers = edges.check_candidates(name, candidates)
-        edge = edges.MixedEdge(layers, name, single_path, name=unique(name))
+        candidates = layers.check_candidates(name, candidates)
+        edge = layers.MixedEdge(
+            candidates, name, single_path, name=unique(name)
+        )
         return lambda inputs: edge(inputs, weights[name])
 
     inputs, outputs = spaces.as_functional(space, choose)
@@ -112,7 +114,7 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
                 f"{architecture_lib.NAME!r}, by which its optimizer is found. "
                 f"Received: name={architecture.name!r}"
             )
-        edges.share_traces(resources.mixed_edges(network), recompute)
+        layers.share_traces(layers.mixed_edges(network), recompute)
         self.recompute = recompute
         self.network = network
         self.architecture = architecture
@@ -229,8 +231,8 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
             )
             self.asked_jit_compile = jit_compile
             _note_jit_compile(self.jit_compile)
-            edges.share_traces(
-                resources.mixed_edges(self.network),
+            layers.share_traces(
+                layers.mixed_edges(self.network),
                 self.recompute,
                 self.jit_compile,
             )

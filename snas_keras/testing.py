@@ -236,7 +236,7 @@ def _check_stock(make):
         layer = _built(make, strides)
         if isinstance(layer, layers.Zero):
             continue  # An edge that takes it is left out of the child.
-        stock = child.to_stock(layer)
+        stock = layers.to_stock(layer)
         _check_twin(stock, layer)
         for part in stock._flatten_layers():
             module = type(part).__module__

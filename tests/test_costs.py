@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from snas_keras import costs, layers, operations
+from snas_keras.layers import _pooling
 
 KL = keras.layers
 IMAGE = (None, 8, 8, 4)
@@ -295,7 +296,7 @@ def test_what_reads_a_view_is_charged_with_what_the_view_reads():
     """Subsampling moves nothing itself: the 1 x 1 convolution behind it reads
     all 256 numbers, and writes 64 with a kernel of 16."""
     model = keras.Sequential(
-        [layers.subsampling(2), KL.Conv2D(4, 1, use_bias=False)]
+        [_pooling.subsampling(2), KL.Conv2D(4, 1, use_bias=False)]
     )
     model.build(IMAGE)
     assert costs.memory_access(model, IMAGE) == 256 + 64 + 16

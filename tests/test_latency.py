@@ -13,6 +13,7 @@ import tensorflow as tf
 import snas_keras
 from snas_keras import costs, latency, latency_table, layers, resources
 from snas_keras._utils import fingerprint, statistics
+from snas_keras.layers import _mixed_edge
 
 IMAGE = (None, 16, 16, 8)
 
@@ -50,7 +51,7 @@ def table(supernet):
 
 
 def candidate(supernet, name, block=0):
-    return resources.mixed_edges(supernet.network)[block].candidates[name]
+    return _mixed_edge.mixed_edges(supernet.network)[block].candidates[name]
 
 
 def made_up(supernet):

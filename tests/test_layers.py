@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from snas_keras import layers
+from snas_keras.layers import _mixed_edge, _pooling, _separable_conv
 
 KL = keras.layers
 RNG = np.random.default_rng(0)
@@ -285,7 +286,7 @@ def test_pooling_is_over_windows_centred_on_every_stride(kind, size, strides):
 @pytest.mark.parametrize("strides", [2, 3])
 def test_subsampling_is_a_slice(strides):
     x = RNG.normal(size=(2, 7, 8, 3)).astype("float32")
-    y = layers.subsampling(strides)(x)
+    y = _pooling.subsampling(strides)(x)
     np.testing.assert_array_equal(y, x[:, ::strides, ::strides])
 
 
@@ -431,7 +432,7 @@ def test_weighted_is_the_weight_times_the_layer(kind, training):
         return weight * layer(x, training=training)
 
     make = WEIGHTED[kind]
-    results = learned(make, layers.weighted, training)
+    results = learned(make, _mixed_edge.weighted, training)
     expected = learned(make, plain, training)
     for one, other in zip(results, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5)
@@ -445,14 +446,16 @@ def test_the_last_batch_norm_takes_the_weight_in_training(monkeypatch):
         lambda self, x, weight: given.append(weight) or x,
     )
     for kind in ("batch norm", "factorized reduce", "sequential"):
-        layers.weighted(WEIGHTED[kind](), tf.constant(0.3), X, training=True)
+        _mixed_edge.weighted(
+            WEIGHTED[kind](), tf.constant(0.3), X, training=True
+        )
     assert [float(weight) for weight in given] == pytest.approx([0.3] * 3)
 
 
 def test_weighted_gives_the_dtype_of_the_weight():
     layer = layers.BatchNormalization(dtype="mixed_bfloat16")
     for training in (False, True):
-        y = layers.weighted(layer, tf.constant(0.3), X, training=training)
+        y = _mixed_edge.weighted(layer, tf.constant(0.3), X, training=training)
         assert y.dtype == "float32"
 
 
@@ -483,9 +486,9 @@ def test_dilation_by_phases_gives_the_numbers_of_keras(size):
 
 
 def test_phases_are_every_second_pixel_and_are_joined_again():
-    phases = layers._phases(SIX)
+    phases = _separable_conv._phases(SIX)
     np.testing.assert_array_equal(phases[2:4], SIX[:, ::2, 1::2])
-    np.testing.assert_array_equal(layers._joined(phases, 6, 8), SIX)
+    np.testing.assert_array_equal(_separable_conv._joined(phases, 6, 8), SIX)
 
 
 @pytest.mark.parametrize(
@@ -504,9 +507,10 @@ def test_phases_are_used_where_they_apply(
     monkeypatch, options, training, is_called
 ):
     calls = []
-    phases = layers._phases
+    phases = _separable_conv._phases
     monkeypatch.setattr(
-        layers, "_phases", lambda x: calls.append(1) or phases(x)
+        "snas_keras.layers._separable_conv._phases",
+        lambda x: calls.append(1) or phases(x),
     )
     ours, stock = (
         separable(cls, **options)

@@ -9,7 +9,8 @@ import tensorflow as tf
 from scipy import stats
 
 import snas_keras
-from snas_keras import estimators, resources
+from snas_keras import estimators
+from snas_keras.layers import _mixed_edge
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 SEED = tf.constant([17, 3])
@@ -211,7 +212,7 @@ def test_a_loaded_file_keeps_its_single_path(tmp_path, tiny_space):
     supernet = snas_keras.build_supernet(tiny_space, "single_path")
     supernet.save(tmp_path / "a.keras")
     again = keras.models.load_model(tmp_path / "a.keras")
-    edges = resources.mixed_edges(again.network)
+    edges = _mixed_edge.mixed_edges(again.network)
     assert all(edge.single_path for edge in edges)
     assert again.architecture.estimator is estimators.single_path
 

@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 
 import snas_keras
-from snas_keras import child as child_lib
-from snas_keras import layers as layers_lib
-from snas_keras import published, spaces
+from snas_keras import layers, published, spaces
 
 
 def test_choices_are_in_program_order_and_size_is_their_product(tiny_space):
@@ -234,11 +232,12 @@ def test_a_fixed_network_spares_identities_from_drop_path():
     )
     genotype = dict.fromkeys(space.choices(), "skip_connect")
     child = snas_keras.build_child(space, genotype)
-    drops = [x for x in child.layers if isinstance(x, layers_lib.DropPath)]
+    drops = [x for x in child.layers if isinstance(x, layers.DropPath)]
     assert len(drops) == 2 * 4
     supernet = snas_keras.build_supernet(space)
-    layers = supernet.network.layers
-    drops = [x for x in layers if isinstance(x, layers_lib.DropPath)]
+    drops = [
+        x for x in supernet.network.layers if isinstance(x, layers.DropPath)
+    ]
     assert len(drops) == 4 * 5
 
 
@@ -257,4 +256,4 @@ def test_a_chain_of_own_layers_becomes_stock_layers(tiny_space):
         child = snas_keras.build_child(space, space.random_genotype(0))
         modules = {type(x).__module__ for x in child._flatten_layers()}
         assert all(module.startswith("keras.") for module in modules)
-    assert child_lib.to_stock(keras.layers.ReLU()).name.startswith("re_lu")
+    assert layers.to_stock(keras.layers.ReLU()).name.startswith("re_lu")

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import estimators, resources
+from snas_keras import estimators
 from snas_keras.estimators import _snas
+from snas_keras.layers import _mixed_edge
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -78,7 +79,7 @@ def test_three_steps_equal_a_numpy_reference():
             for t, weight in zip(theta, z, strict=True)
         ]
         logits = logits - 0.5 * d_logits
-    edge = resources.mixed_edges(supernet.network)[0]
+    edge = _mixed_edge.mixed_edges(supernet.network)[0]
     for found, t in zip(edge.candidates.values(), theta, strict=True):
         np.testing.assert_allclose(found.kernel, t, atol=1e-6)
     np.testing.assert_allclose(

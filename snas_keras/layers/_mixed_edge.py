@@ -6,9 +6,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import layers, shared_trace
 from snas_keras._utils import fingerprint
 from snas_keras._utils import names as names_lib
+from snas_keras.layers import _batch_norm, _factorized_reduce, _shared_trace
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -100,8 +100,7 @@ class MixedEdge(keras.layers.Layer):
         # One node, where weights[k] would make ten with its gradient.
         pairs = zip(ops.unstack(weights), self.candidates.values(), strict=True)
         terms = [
-            layers.weighted(layer, weight, inputs, training)
-            for weight, layer in pairs
+            weighted(layer, weight, inputs, training) for weight, layer in pairs
         ]
         return keras.tree.map_structure(lambda *ys: tf.add_n(ys), *terms)
 
@@ -183,7 +182,7 @@ def share_traces(mixed_edges, recompute=False, jit_compile=False):
         if None in signatures or jit_compile:
             kind = edge
         if kind not in traces:
-            traces[kind] = shared_trace.SharedTrace(
+            traces[kind] = _shared_trace.SharedTrace(
                 edge,
                 MixedEdge.mix,
                 inline=not edge.single_path,
@@ -258,3 +257,41 @@ def _deserialize(name, config):
             f"Cannot load candidate {name!r}. Is its class registered with "
             f"keras.saving.register_keras_serializable? {error}"
         ) from error
+
+
+def mixed_edges(network):
+    """List the `MixedEdge` layers of a functional model, in program order."""
+    return [x for x in network.layers if isinstance(x, MixedEdge)]
+
+
+def weighted(layer, weight, inputs, training=False):
+    """Compute weight * layer(inputs), in training by the last batch norm.
+
+    A batch norm takes the weight into its scale and offset, so that the output
+    is neither kept nor passed over once more for the weight's sake:
+
+        weight (scale x + offset) = (weight scale) x + weight offset
+
+    Args:
+        layer: Keras layer.
+        weight: float scalar tensor of the dtype that is wanted.
+        inputs: what the layer takes.
+        training: bool, default False.
+
+    Returns:
+        What the layer returns.
+    """
+    *parts, last = layer.layers if type(layer) is keras.Sequential else [layer]
+    if training and isinstance(
+        last,
+        (_batch_norm.BatchNormalization, _factorized_reduce.FactorizedReduce),
+    ):
+        for part in parts:
+            inputs = part(inputs, training=training)
+        y = last(inputs, training=training, weight=weight)
+        return ops.cast(y, weight.dtype)
+    # A candidate may carry a dtype policy of its own.
+    return keras.tree.map_structure(
+        lambda y: weight * ops.cast(y, weight.dtype),
+        layer(inputs, training=training),
+    )

@@ -1,0 +1,71 @@
+"""Drop path."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from snas_keras._utils import checks
+
+
+@keras.saving.register_keras_serializable(package="snas_keras")
+class DropPath(keras.layers.Layer):
+    """Drop an edge for some examples, in training, and keep its mean.
+
+        y = x keep / (1 - rate),  keep ~ Bernoulli(1 - rate) for each example
+
+    The rate is a variable, so that `DropPathSchedule` can raise it while a
+    child is trained, without a new trace. The stock `Dropout` that `convert`
+    puts in its place has the rate fixed.
+
+    Args:
+        rate: float, at least 0 and below 1, probability to drop.
+        seed: int, default None: drawn.
+
+    Raises:
+        ValueError: `rate` is not in that range.
+
+    Reference:
+        Larsson, Maire, Shakhnarovich, "FractalNet: Ultra-Deep Neural Networks
+        without Residuals", 2017, https://arxiv.org/abs/1605.07648.
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.initial_rate = checks.drop_rate(rate)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+        self.rate = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(rate),
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name="rate",
+        )
+
+    def build(self, input_shape):
+        self.rank = len(input_shape)
+
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        kept = 1.0 - tf.convert_to_tensor(self.rate)
+        shape = (ops.shape(inputs)[0], *[1] * (len(inputs.shape) - 1))
+        drawn = keras.random.uniform(
+            shape, dtype="float32", seed=self.seed_generator
+        )
+        mask = ops.floor(drawn + kept) / kept
+        return inputs * ops.cast(mask, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def to_stock(self):
+        noise_shape = (None, *[1] * (self.rank - 1))
+        return keras.layers.Dropout(float(self.rate), noise_shape)
+
+    def get_config(self):
+        config = {"rate": self.initial_rate, "seed": self.seed}
+        return {**super().get_config(), **config}

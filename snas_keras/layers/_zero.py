@@ -1,0 +1,41 @@
+"""The candidate `none`."""
+
+import keras
+from keras import ops
+
+from snas_keras._utils import checks
+from snas_keras.layers import _pooling
+
+
+@keras.saving.register_keras_serializable(package="snas_keras")
+class Zero(keras.layers.Layer):
+    """The candidate `none`: zeros, subsampled like the edge's other candidates.
+
+        y = 0 * x[::strides, ::strides]
+
+    An edge that takes it is left out of the child network.
+
+    Args:
+        strides: int, spatial stride, default 1. Above 1 the input must have the
+            shape (batch, height, width, channels).
+
+    Raises:
+        ValueError: `strides` is not a positive int.
+    """
+
+    def __init__(self, strides=1, **kwargs):
+        super().__init__(**kwargs)
+        self.strides = checks.positive_int("strides", strides)
+
+    def call(self, inputs):
+        if self.strides > 1:
+            inputs = inputs[:, :: self.strides, :: self.strides]
+        return ops.zeros_like(inputs)
+
+    def compute_output_shape(self, input_shape):
+        if self.strides == 1:
+            return tuple(input_shape)
+        return _pooling.subsampled_shape(input_shape, self.strides)
+
+    def get_config(self):
+        return {**super().get_config(), "strides": self.strides}
