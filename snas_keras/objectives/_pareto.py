@@ -1,124 +1,14 @@
-"""Several objectives: rewards that join them, and the Pareto set."""
+"""Pareto front and hypervolume."""
 
 import dataclasses
-import math
 
 import numpy as np
 
 from snas_keras._utils import files, plots
 from snas_keras._utils import text as text_lib
+from snas_keras.objectives import _rewards
 
 DIRECTIONS = ("max", "min")
-
-
-def weighted(weights, scales=None):
-    """Make the reward sum_i weight_i metric_i / scale_i.
-
-    Metrics of different units need scales: an accuracy lies in [0, 1],
-    multiply-adds in the millions. The dearest child's cost is a good scale.
-
-    Args:
-        weights: mapping of str to float, {metric: weight}; negative for a cost.
-        scales: mapping of str to float above zero, default 1 for each.
-
-    Returns:
-        Function {metric: float} -> float, the larger the better.
-
-    Raises:
-        ValueError: no weights, or scales that do not fit; when called: a metric
-            is missing.
-
-    Example:
-
-    >>> reward = weighted({"accuracy": 1.0, "flops": -0.5}, {"flops": 1e6})
-    >>> reward({"accuracy": 0.9, "flops": 400_000})
-    0.7
-
-    Reference:
-        Hsu et al., "MONAS: Multi-Objective Neural Architecture Search using
-        Reinforcement Learning", 2018, https://arxiv.org/abs/1806.10332.
-    """
-    scales = dict(scales or {})
-    if not weights or not set(scales) <= set(weights):
-        raise ValueError(
-            "There must be a weight for every scale. Received: weights="
-            f"{dict(weights or {})}, scales={scales}"
-        )
-    if any(not 0.0 < scale < math.inf for scale in scales.values()):
-        raise ValueError(
-            f"Scales must be positive and finite. Received: scales={scales}"
-        )
-
-    def reward(metrics):
-        _check_metrics(metrics, weights)
-        return float(
-            sum(w * metrics[m] / scales.get(m, 1.0) for m, w in weights.items())
-        )
-
-    return reward
-
-
-def constrained(gain, limits, slope=0.0):
-    """Make the reward: the gain within all limits, else nothing or less.
-
-        R = gain                                   if every cost <= its limit
-        R = -slope sum_i max(0, cost_i / limit_i - 1)          otherwise
-
-    With slope 0 the constraint is hard; where hardly any child is within the
-    limits nothing can then be learned, and a positive slope shows the way.
-
-    Args:
-        gain: str, the metric to maximize, above zero.
-        limits: mapping of str to float above zero, {cost: limit}.
-        slope: float, default 0.0.
-
-    Returns:
-        Function {metric: float} -> float, the larger the better.
-
-    Raises:
-        ValueError: no limits, or one not above zero, or a negative slope; when
-            called: a metric is missing.
-
-    Example:
-
-    >>> reward = constrained("accuracy", {"flops": 100.0}, slope=1.0)
-    >>> reward({"accuracy": 0.9, "flops": 100.0})
-    0.9
-    >>> reward({"accuracy": 0.9, "flops": 150.0})
-    -0.5
-
-    Reference:
-        Hsu et al., "MONAS: Multi-Objective Neural Architecture Search using
-        Reinforcement Learning", 2018, https://arxiv.org/abs/1806.10332.
-    """
-    if not limits or any(not 0.0 < v < math.inf for v in limits.values()):
-        raise ValueError(
-            "There must be limits, positive and finite. Received: limits="
-            f"{dict(limits or {})}"
-        )
-    if not 0.0 <= slope < math.inf:
-        raise ValueError(
-            f"`slope` must not be negative. Received: slope={slope}"
-        )
-
-    def reward(metrics):
-        _check_metrics(metrics, [gain, *limits])
-        excess = sum(
-            max(0.0, metrics[cost] / limit - 1.0)
-            for cost, limit in limits.items()
-        )
-        return float(-slope * excess if excess > 0.0 else metrics[gain])
-
-    return reward
-
-
-def _check_metrics(metrics, wanted):
-    missing = sorted(set(wanted) - set(metrics))
-    if missing:
-        raise ValueError(
-            f"The reward needs the metrics {missing}. There are: "
-            f"{sorted(metrics)}"
-        )
 
 
 def pareto_front(points, directions):
@@ -244,7 +134,7 @@ class ParetoReport:
         if not self.points:
             raise ValueError("There must be at least one point.")
         for values in self.points.values():
-            _check_metrics(values, self.directions)
+            _rewards.check_metrics(values, self.directions)
 
     @property
     def front(self):
