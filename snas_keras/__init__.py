@@ -1,5 +1,7 @@
 """Stochastic Neural Architecture Search as Keras 3 layers."""
 
+import sys
+
 from snas_keras.architecture import Architecture
 from snas_keras.checkpoint import SearchCheckpoint
 from snas_keras.child import build_child, convert, for_inference
@@ -7,10 +9,8 @@ from snas_keras.costs import COSTS, LatencyTable, measure_latency
 from snas_keras.data import AddressableBatches
 from snas_keras.estimators import ESTIMATORS
 from snas_keras.export import export_litert, export_onnx, export_saved_model
-from snas_keras.genotype import Genotype
 from snas_keras.health import HealthGuard
 from snas_keras.layers import MixedEdge
-from snas_keras.operations import OPERATIONS
 from snas_keras.optimizers import CoupledSGD
 from snas_keras.recalibration import recalibrate_batch_norm
 from snas_keras.report import search_report
@@ -22,10 +22,20 @@ from snas_keras.schedules import (
     TemperatureSchedule,
 )
 from snas_keras.search_logger import SearchLogger
-from snas_keras.search_spaces import SEARCH_SPACES, cell
 from snas_keras.space_report import space_report
-from snas_keras.spaces import SearchSpace, search_space
+from snas_keras.spaces import (
+    OPERATIONS,
+    SEARCH_SPACES,
+    Genotype,
+    SearchSpace,
+    cell,
+    published,
+    search_space,
+)
 from snas_keras.supernet import SuperNet, build_supernet
+
+# A module of the first release that lives in a room now.
+sys.modules[f"{__name__}.published"] = published
 
 __version__ = "0.1.0"
 

@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import distribution, estimators
-from snas_keras import genotype as genotype_lib
+from snas_keras import distribution, estimators, spaces
 from snas_keras._utils import checks
 from snas_keras._utils import names as names_lib
 
@@ -243,7 +242,7 @@ class Architecture(keras.layers.Layer):
 
     def derive(self):
         """Return the mode as a Genotype; the first candidate wins ties."""
-        return genotype_lib.Genotype(
+        return spaces.Genotype(
             {
                 name: candidates[int(np.argmax(self.logits[name]))]
                 for name, candidates in self.choices.items()
@@ -251,7 +250,7 @@ class Architecture(keras.layers.Layer):
         )
 
     def _indices(self, genotype):
-        genotype = genotype_lib.Genotype(genotype).check(self.choices)
+        genotype = spaces.Genotype(genotype).check(self.choices)
         return {
             name: candidates.index(genotype[name])
             for name, candidates in self.choices.items()

@@ -2,7 +2,6 @@
 
 import keras
 
-from snas_keras import genotype as genotype_lib
 from snas_keras import layers, recalibration, spaces
 from snas_keras._utils import names as names_lib
 
@@ -40,7 +39,7 @@ def build_child(space, genotype, **options):
     (None, 10)
     """
     space = spaces.check_space(space).with_options(**options)
-    genotype = genotype_lib.Genotype(genotype).check(space.choices())
+    genotype = spaces.Genotype(genotype).check(space.choices())
     unique = spaces.unique_names()
 
     def choose(name, candidates):
@@ -86,7 +85,7 @@ def convert(supernet, genotype=None):
     if genotype is None:
         genotype = supernet.derive()
     choices = supernet.architecture.choices
-    genotype = genotype_lib.Genotype(genotype).check(choices)
+    genotype = spaces.Genotype(genotype).check(choices)
     return _Rewrite(supernet.network, genotype).run(inherit=True)
 
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from snas_keras import genotype as genotype_lib
+from snas_keras import spaces
 from snas_keras._utils import names as names_lib
 
 
@@ -58,7 +58,7 @@ class Distribution:
         Raises:
             ValueError: the genotype does not fit.
         """
-        genotype = genotype_lib.Genotype(genotype).check(self.choices)
+        genotype = spaces.Genotype(genotype).check(self.choices)
         log_p = self.log_probabilities()
         return sum(
             float(log_p[name][candidates.index(genotype[name])])
@@ -83,7 +83,7 @@ class Distribution:
             list of Genotype.
         """
         generator = np.random.default_rng(seed)
-        return [genotype_lib.Genotype(self.draw(generator)) for _ in range(n)]
+        return [spaces.Genotype(self.draw(generator)) for _ in range(n)]
 
     def top_k(self, k):
         """Return the k likeliest children, exactly.
@@ -115,7 +115,7 @@ class Distribution:
         return found
 
     def _genotype(self, ranked, ranks):
-        return genotype_lib.Genotype(
+        return spaces.Genotype(
             {
                 name: candidates[row[rank][1]]
                 for (name, candidates), row, rank in zip(

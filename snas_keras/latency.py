@@ -8,8 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import child, latency_table, layer_costs, layers, resources
-from snas_keras import genotype as genotype_lib
+from snas_keras import (
+    child,
+    latency_table,
+    layer_costs,
+    layers,
+    resources,
+    spaces,
+)
 from snas_keras._utils import fingerprint
 
 _WARM_UP = 3
@@ -291,7 +297,7 @@ def _spread_genotypes(cost, count, seed):
     generator = np.random.default_rng(seed)
     drawn = {}
     for lean in generator.uniform(-1.0, 1.0, _DRAWS):
-        genotype = genotype_lib.Genotype(
+        genotype = spaces.Genotype(
             {
                 name: candidates[_leaning(cost.rows[name], lean, generator)]
                 for name, candidates in cost.choices.items()

@@ -8,8 +8,7 @@ import warnings
 import keras_tuner
 import numpy as np
 
-from snas_keras import genotype as genotype_lib
-from snas_keras import policies
+from snas_keras import policies, spaces
 
 _MAX_DRAWS = 50
 
@@ -217,7 +216,7 @@ class ChoicesOracle(keras_tuner.Oracle):
         if trial is None or trial.score is None:
             raise ValueError("No trial is completed yet.")
         values = trial.hyperparameters.values
-        return genotype_lib.Genotype({n: values[n] for n in self.choices})
+        return spaces.Genotype({n: values[n] for n in self.choices})
 
     def get_state(self):
         """Return the state as JSON can hold it."""

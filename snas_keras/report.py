@@ -10,8 +10,7 @@ import string
 import numpy as np
 
 from snas_keras import distribution as distribution_lib
-from snas_keras import genotype as genotype_lib
-from snas_keras import pictures, search_logger
+from snas_keras import pictures, search_logger, spaces
 from snas_keras._utils import files
 from snas_keras._utils import text as text_lib
 
@@ -226,7 +225,7 @@ def _children(about, last):
             _chosen(about, last),
         )
         + "<details><summary>As JSON</summary>"
-        + _code(genotype_lib.Genotype(genotype).to_json())
+        + _code(spaces.Genotype(genotype).to_json())
         + "</details><h3>The likeliest children</h3>"
         + _likeliest(distribution, genotype),
     )

@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import genotype as genotype_lib
-from snas_keras import layer_costs, layers
+from snas_keras import layer_costs, layers, spaces
 from snas_keras._utils import checks
 
 FORMS = ("linear", "log")
@@ -297,7 +296,7 @@ class ChildCost:
         }
 
     def __call__(self, genotype):
-        genotype = genotype_lib.Genotype(genotype).check(self.choices)
+        genotype = spaces.Genotype(genotype).check(self.choices)
         return self.fixed + sum(
             float(row[self.choices[name].index(genotype[name])])
             for name, row in self.rows.items()

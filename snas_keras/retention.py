@@ -6,8 +6,7 @@ import json
 import numpy as np
 
 from snas_keras import child as child_lib
-from snas_keras import genotype as genotype_lib
-from snas_keras import resources
+from snas_keras import resources, spaces
 from snas_keras._utils import files, plots
 
 SEARCH = "search, as drawn"
@@ -241,7 +240,7 @@ def _nearest(price, derived, count, seed):
         }
         for names in zip(*drawn.values(), strict=True):
             genotype = dict(zip(drawn, map(str, names), strict=True))
-            found[genotype_lib.Genotype(genotype)] = None
+            found[spaces.Genotype(genotype)] = None
     others = [genotype for genotype in found if genotype != derived]
     return sorted(others, key=lambda g: abs(price(g) - cost))[:count]
 
@@ -264,7 +263,7 @@ def _probabilities(price, charge=0.0):
 def _genotype(architecture, step):
     """Return the one-hot draw of a step."""
     drawn = architecture.sample(step, "single_path")
-    return genotype_lib.Genotype(
+    return spaces.Genotype(
         {
             name: candidates[int(np.argmax(drawn[name]))]
             for name, candidates in architecture.choices.items()

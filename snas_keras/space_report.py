@@ -3,7 +3,6 @@
 import dataclasses
 import random
 
-from snas_keras import genotype as genotype_lib
 from snas_keras import resources, spaces
 from snas_keras import supernet as supernet_lib
 from snas_keras._utils import text as text_lib
@@ -66,8 +65,8 @@ class CostRange:
     minimum: float
     mean: float
     maximum: float
-    cheapest: genotype_lib.Genotype
-    dearest: genotype_lib.Genotype
+    cheapest: spaces.Genotype
+    dearest: spaces.Genotype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +114,7 @@ def _range(cost):
 
 
 def _genotype(cost, which):
-    return genotype_lib.Genotype(
+    return spaces.Genotype(
         {
             name: candidates[int(getattr(cost.rows[name], which)())]
             for name, candidates in cost.choices.items()

@@ -18,7 +18,6 @@ from snas_keras import (
     search_metrics,
     spaces,
 )
-from snas_keras import genotype as genotype_lib
 from snas_keras._utils import names as names_lib
 
 MAX_RESOURCES = 8
@@ -409,7 +408,7 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
         Raises:
             ValueError: the weights do not fit.
         """
-        if isinstance(weights, genotype_lib.Genotype):
+        if isinstance(weights, spaces.Genotype):
             weights = self.architecture.one_hot(weights)
         names_lib.check_weights(weights, self.architecture.choices)
         if self.architecture.estimator is estimators.single_path:
@@ -430,7 +429,7 @@ class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
         >>> build_supernet(space).derive()["block_0"]
         'conv_3x3'
         """
-        return genotype_lib.Genotype(
+        return spaces.Genotype(
             {
                 name: self.architecture.choices[name][int(np.argmax(weights))]
                 for name, weights in self.mode().items()

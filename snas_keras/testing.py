@@ -18,9 +18,7 @@ from snas_keras import (
     estimators,
     layer_costs,
     layers,
-    operations,
     resources,
-    search_spaces,
     spaces,
     supernet,
 )
@@ -51,7 +49,7 @@ def check_operation(operation):
     >>> from snas_keras import testing
     >>> testing.check_operation("skip_connect")
     """
-    make = operations.get(operation)
+    make = spaces.get(operation)
     checks = {
         "keep the channels and divide the sides by the stride": _check_shapes,
         "survive serialization with equal outputs": _check_serialization,
@@ -82,7 +80,7 @@ def check_search_space(factory, **small_options):
         KeyError: there is no search space of that name.
     """
     if isinstance(factory, str):
-        factory = search_spaces.SEARCH_SPACES[factory]
+        factory = spaces.SEARCH_SPACES[factory]
     subject = f"Search space {factory!r}"
     with _promised(subject, "have choices that stay the same"):
         space = _check_choices(factory, small_options)
@@ -334,7 +332,7 @@ def _all_operations():
 def _operation_layers(strides):
     return {
         name: make(_FILTERS, strides)
-        for name, make in operations.OPERATIONS.items()
+        for name, make in spaces.OPERATIONS.items()
     }
 
 

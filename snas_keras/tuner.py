@@ -15,7 +15,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 from snas_keras import child as child_lib
-from snas_keras import genotype as genotype_lib
 from snas_keras import objectives, spaces
 from snas_keras._utils import files
 from snas_keras.oracles import (
@@ -158,7 +157,7 @@ class SuperNetTuner(keras_tuner.engine.base_tuner.BaseTuner):
         """Return the Genotype of a trial."""
         values = trial.hyperparameters.values
         names = self.supernet.architecture.choices
-        return genotype_lib.Genotype({name: values[name] for name in names})
+        return spaces.Genotype({name: values[name] for name in names})
 
     def run_trial(self, trial, verbose=0):
         """Evaluate one child; Keras Tuner calls it.

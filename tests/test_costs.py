@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from snas_keras import costs, layers, operations
+from snas_keras import costs, layers, spaces
 from snas_keras.layers import _pooling
+from snas_keras.spaces import _operations
 
 KL = keras.layers
 IMAGE = (None, 8, 8, 4)
@@ -58,29 +59,29 @@ COST_NAMES = ["parameters", "flops", "memory_access"]
 )
 def test_operation_costs_what_the_published_code_says(place, operation):
     channels, side, strides = place
-    layer = operations.get(operation)(channels, strides, affine=False)
+    layer = _operations.get(operation)(channels, strides, affine=False)
     shape = (None, side, side, channels)
     layer.build(shape)
     found = [costs.COSTS[name](layer, shape) for name in COST_NAMES]
     assert found == list(PUBLISHED[place][operation])
 
 
-@pytest.mark.parametrize("operation", operations.OPERATIONS)
+@pytest.mark.parametrize("operation", spaces.OPERATIONS)
 @pytest.mark.parametrize("strides", [1, 2])
 def test_parameters_are_what_keras_counts(operation, strides):
     """`count_params()` without the moving statistics."""
-    layer = operations.get(operation)(4, strides)
+    layer = _operations.get(operation)(4, strides)
     layer.build(IMAGE)
     fixed = sum(np.prod(v.shape) for v in layer.non_trainable_variables)
     found = costs.parameters(layer, IMAGE)
     assert found == layer.count_params() - fixed
 
 
-@pytest.mark.parametrize("operation", operations.OPERATIONS)
+@pytest.mark.parametrize("operation", spaces.OPERATIONS)
 def test_affine_batch_norm_adds_no_multiply_adds(operation):
     for strides in (1, 2):
         plain, affine = (
-            operations.get(operation)(4, strides, affine=flag)
+            _operations.get(operation)(4, strides, affine=flag)
             for flag in (False, True)
         )
         plain.build(IMAGE)

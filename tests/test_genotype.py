@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import snas_keras
-from snas_keras import genotype as genotype_lib
+from snas_keras.spaces import _genotype
 
 Genotype = snas_keras.Genotype
 CHOICES = {"a": ("conv", "skip"), "b": ("conv", "pool")}
@@ -141,7 +141,7 @@ def test_an_unknown_version_is_refused(version):
     "text", ["[]", '"text"', "3", "{}", '{"format": "onnx", "version": 1}']
 )
 def test_another_format_is_refused(text):
-    message = f'needs "format": {genotype_lib.FORMAT!r}. Received: '
+    message = f'needs "format": {_genotype.FORMAT!r}. Received: '
     with pytest.raises(ValueError, match=message):
         Genotype.from_json(text)
 

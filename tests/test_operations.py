@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import pytest
 
-from snas_keras import layers, operations
+from snas_keras import layers, spaces
+from snas_keras.spaces import _operations
 
 KL = keras.layers
-OPERATIONS = operations.OPERATIONS
+OPERATIONS = spaces.OPERATIONS
 C = 4
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 8, 8, C)).astype("float32")
@@ -225,7 +226,7 @@ def test_max_pool_is_the_reference(strides):
 @pytest.mark.parametrize("strides", [1, 2])
 def test_padding_never_wins_a_maximum(strides):
     """Of inputs that are all negative no output is zero or above."""
-    layer = operations.max_pool(C, strides, size=3, norm=False)
+    layer = _operations.max_pool(C, strides, size=3, norm=False)
     y = layer(-1 - np.abs(X)).numpy()
     assert y.max() <= -1
     assert np.isfinite(y).all()
@@ -294,7 +295,7 @@ def test_stride_two_is_not_the_padding_of_tensorflow():
 @pytest.mark.parametrize("operation", ["sep_conv", "dil_conv", "nor_conv"])
 @pytest.mark.parametrize("filters", [0, -1, 1.5, True])
 def test_bad_filters_are_refused(operation, filters):
-    make = getattr(operations, operation)
+    make = getattr(_operations, operation)
     message = f"`filters` must be a positive int. Received: filters={filters}"
     with pytest.raises(ValueError, match=message):
         make(filters, size=3)
@@ -302,26 +303,26 @@ def test_bad_filters_are_refused(operation, filters):
 
 def test_odd_filters_of_a_factorized_reduce_are_refused():
     with pytest.raises(ValueError, match="must be even. Received: filters=3"):
-        operations.skip_connect(3, strides=2)
+        _operations.skip_connect(3, strides=2)
 
 
 @pytest.mark.parametrize("operation", ["max_pool", "avg_pool"])
 def test_even_windows_are_refused(operation):
     with pytest.raises(ValueError, match="`size` must be odd.*size=2"):
-        getattr(operations, operation)(C, size=2)
+        getattr(_operations, operation)(C, size=2)
 
 
 def test_bad_strides_of_none_are_refused():
     with pytest.raises(ValueError, match="Received: strides=0"):
-        operations.none(C, strides=0)
+        _operations.none(C, strides=0)
 
 
 def test_get_looks_up_names_and_returns_functions():
-    assert operations.get("none") is operations.none
-    assert operations.get(operations.skip_connect) is operations.skip_connect
+    assert _operations.get("none") is _operations.none
+    assert _operations.get(_operations.skip_connect) is _operations.skip_connect
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
     message = "Received: operation='conv'. Allowed:.*'sep_conv_3x3'"
     with pytest.raises(ValueError, match=message):
-        operations.get("conv")
+        _operations.get("conv")

@@ -7,7 +7,8 @@ import math
 import pytest
 
 import snas_keras
-from snas_keras import SEARCH_SPACES, Genotype, build_child, published
+from snas_keras import SEARCH_SPACES, Genotype, build_child
+from snas_keras.spaces import published
 
 RETRAINED = {"cells": 20, "channels": 36, "affine": True}
 # As the authors' code prints them, without the auxiliary classifier.

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import snas_keras
-from snas_keras import layers, published, spaces
+from snas_keras import layers
+from snas_keras.spaces import _space, published
 
 
 def test_choices_are_in_program_order_and_size_is_their_product(tiny_space):
@@ -192,7 +193,7 @@ def test_random_genotypes_are_uniform_and_repeat(tiny_space):
 
 
 def test_unique_names_count_repetitions():
-    unique = spaces.unique_names()
+    unique = _space.unique_names()
     assert [unique("a"), unique("b"), unique("a")] == ["a", "b", "a_1"]
 
 

@@ -15,7 +15,8 @@ import data
 import keras
 
 import snas_keras
-from snas_keras import costs, published
+from snas_keras import costs
+from snas_keras.spaces import published
 
 PRESETS = {
     "smoke": {

@@ -8,9 +8,9 @@ import random
 import keras
 import numpy as np
 
-from snas_keras import genotype as genotype_lib
 from snas_keras import layers
 from snas_keras._utils import names as names_lib
+from snas_keras.spaces import _genotype
 
 
 def search_space(function):
@@ -135,7 +135,7 @@ class SearchSpace:
             Genotype.
         """
         generator = np.random.default_rng(seed)
-        return genotype_lib.Genotype(
+        return _genotype.Genotype(
             {
                 name: candidates[generator.integers(len(candidates))]
                 for name, candidates in self._choices.items()

@@ -3,8 +3,8 @@
 import ast
 import re
 
-from snas_keras import genotype as genotype_lib
-from snas_keras import search_spaces
+from snas_keras.spaces import _cell, _genotype
+from snas_keras.spaces.zoo import _nasbench201
 
 NODES = range(2, 6)
 EDGES = [(source, node) for node in NODES for source in range(node)]
@@ -15,7 +15,7 @@ NASBENCH201_EDGES = [(i, node) for node in range(1, 4) for i in range(node)]
 # DARTS has no batch norm behind the poolings of its final networks.
 DARTS_OPERATIONS = {
     name: f"plain_{name}" if "pool" in name else name
-    for name in search_spaces.CELL_OPERATIONS
+    for name in _cell.CELL_OPERATIONS
 }
 
 
@@ -60,7 +60,7 @@ def from_text(text):
                 f"Received: {cell}_concat={joined}"
             )
         choices.update(_cell_choices(cell, fields[cell]))
-    return genotype_lib.Genotype(choices)
+    return _genotype.Genotype(choices)
 
 
 def to_text(genotype, pairs_per_node=None):
@@ -78,7 +78,7 @@ def to_text(genotype, pairs_per_node=None):
         ValueError: the genotype is of another space, or has too many live
             edges at a node.
     """
-    genotype_lib.Genotype(genotype).check(_choices())
+    _genotype.Genotype(genotype).check(_choices())
     if pairs_per_node not in (None, 2):
         raise ValueError(
             "`pairs_per_node` must be None or 2. Received: "
@@ -120,7 +120,7 @@ def from_nasbench201(text):
     Reference:
         Dong, Yang, "NAS-Bench-201", 2020, https://arxiv.org/abs/2001.00326.
     """
-    operations = list(search_spaces.NASBENCH201_OPERATIONS)
+    operations = list(_nasbench201.NASBENCH201_OPERATIONS)
     operation = f"({'|'.join(operations)})"
     groups = [
         "".join(f"{operation}~{i}[|]" for i in range(node))
@@ -134,7 +134,7 @@ def from_nasbench201(text):
             f"{operations}. Received: {text!r}"
         )
     pairs = zip(NASBENCH201_EDGES, match.groups(), strict=True)
-    return genotype_lib.Genotype(
+    return _genotype.Genotype(
         {f"{source}->{node}": found for (source, node), found in pairs}
     )
 
@@ -151,8 +151,8 @@ def to_nasbench201(genotype):
     Raises:
         ValueError: the genotype is of another space.
     """
-    operations = list(search_spaces.NASBENCH201_OPERATIONS)
-    genotype_lib.Genotype(genotype).check(
+    operations = list(_nasbench201.NASBENCH201_OPERATIONS)
+    _genotype.Genotype(genotype).check(
         {f"{source}->{node}": operations for source, node in NASBENCH201_EDGES}
     )
     groups = [
@@ -163,7 +163,7 @@ def to_nasbench201(genotype):
 
 
 def _choices():
-    operations = search_spaces.CELL_OPERATIONS
+    operations = _cell.CELL_OPERATIONS
     return {_name(cell, *edge): operations for cell in CELLS for edge in EDGES}
 
 
@@ -222,10 +222,10 @@ def _cell_choices(cell, pairs):
     choices = {}
     for node, (operation, source) in zip(nodes, pairs, strict=True):
         name = _name(cell, source, node)
-        if operation not in search_spaces.CELL_OPERATIONS:
+        if operation not in _cell.CELL_OPERATIONS:
             raise ValueError(
                 f"There is no such operation. Received: {operation!r} on edge "
-                f"{name!r}. Allowed: {search_spaces.CELL_OPERATIONS}"
+                f"{name!r}. Allowed: {_cell.CELL_OPERATIONS}"
             )
         if (source, node) not in EDGES or name in choices:
             raise ValueError(
@@ -326,7 +326,7 @@ _LIVE = {
 # From the authors' code: https://github.com/SNAS-Series/SNAS-Series and
 # https://github.com/quark0/darts.
 GENOTYPES = {
-    name: genotype_lib.Genotype(
+    name: _genotype.Genotype(
         {
             _name(cell, *edge): cells[cell].get("{}->{}".format(*edge), "none")
             for cell in CELLS
