@@ -19,7 +19,7 @@ import tensorflow as tf
 from sklearn import datasets
 
 import snas_keras
-from snas_keras import multi_worker
+from snas_keras import training as training_lib
 
 
 def load():
@@ -34,7 +34,7 @@ def load():
 def search(output, epochs):
     # Before anything else runs in TensorFlow.
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    is_chief = multi_worker.is_chief(strategy)
+    is_chief = training_lib.is_chief(strategy)
     train, valid = load()
     # All workers have the same batches; each computes its share of every one.
     batches = snas_keras.AddressableBatches(*train, batch_size=64)
@@ -75,7 +75,7 @@ def main():
     args = parser.parse_args()
     if "TF_CONFIG" in os.environ:
         return search(pathlib.Path(args.output), args.epochs)
-    restarts = multi_worker.launch([sys.executable, *sys.argv], args.workers)
+    restarts = training_lib.launch([sys.executable, *sys.argv], args.workers)
     print(f"{args.workers} workers, started again {restarts} times.")
 
 

@@ -3,24 +3,16 @@
 import sys
 
 from snas_keras.architecture import Architecture
-from snas_keras.checkpoint import SearchCheckpoint
 from snas_keras.child import build_child, convert, for_inference
 from snas_keras.costs import COSTS, LatencyTable, measure_latency
-from snas_keras.data import AddressableBatches
 from snas_keras.estimators import ESTIMATORS
 from snas_keras.export import export_litert, export_onnx, export_saved_model
 from snas_keras.health import HealthGuard
 from snas_keras.layers import MixedEdge
-from snas_keras.optimizers import CoupledSGD
 from snas_keras.recalibration import recalibrate_batch_norm
 from snas_keras.report import search_report
 from snas_keras.resources import Resource
 from snas_keras.retention import retention_report
-from snas_keras.schedules import (
-    SCHEDULES,
-    DropPathSchedule,
-    TemperatureSchedule,
-)
 from snas_keras.search_logger import SearchLogger
 from snas_keras.space_report import space_report
 from snas_keras.spaces import (
@@ -33,6 +25,14 @@ from snas_keras.spaces import (
     search_space,
 )
 from snas_keras.supernet import SuperNet, build_supernet
+from snas_keras.training import (
+    SCHEDULES,
+    AddressableBatches,
+    CoupledSGD,
+    DropPathSchedule,
+    SearchCheckpoint,
+    TemperatureSchedule,
+)
 
 # A module of the first release that lives in a room now.
 sys.modules[f"{__name__}.published"] = published

@@ -13,11 +13,11 @@ from snas_keras import (
     estimators,
     layers,
     limits,
-    multi_worker,
     resources,
     search_metrics,
     spaces,
 )
+from snas_keras import training as training_lib
 from snas_keras._utils import names as names_lib
 
 MAX_RESOURCES = 8
@@ -82,7 +82,7 @@ def build_supernet(
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
-class SuperNet(multi_worker.MultiWorkerTraining, keras.Model):
+class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
     """All children of a search space, and the distribution over them.
 
     Training draws the weights of all edges once a step, and moves the weights

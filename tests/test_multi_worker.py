@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from snas_keras import multi_worker
+from snas_keras import training as training_lib
+from snas_keras.training import _multi_worker
 from tests.processes import ROOT, run
 
 SCRIPT = "tests.scripts.multi_worker_search"
@@ -28,7 +29,7 @@ def together(folder, monkeypatch, *arguments, restarts=0):
     monkeypatch.chdir(ROOT)
     # What a hanging worker would need is a bound: `timeout` is one.
     command = ["timeout", "120", sys.executable, "-m", SCRIPT, folder]
-    restarted = multi_worker.launch(
+    restarted = training_lib.launch(
         [*command, *arguments], workers=2, restarts=restarts
     )
     return restarted, [dict(np.load(folder / name)) for name in WORKERS]
@@ -63,7 +64,7 @@ def test_a_killed_worker_goes_on_from_the_checkpoint(
 
 def test_a_program_that_keeps_failing_is_given_up():
     with pytest.raises(RuntimeError, match="failed 3 times"):
-        multi_worker.launch(["false"], workers=2, restarts=2)
+        training_lib.launch(["false"], workers=2, restarts=2)
 
 
 def test_one_failure_ends_the_others():
@@ -74,16 +75,16 @@ def test_one_failure_ends_the_others():
         "time.sleep(60 * (1 - index));"
         "raise SystemExit(index)"
     )
-    codes = multi_worker._run_workers([sys.executable, "-c", program], 2)
+    codes = _multi_worker._run_workers([sys.executable, "-c", program], 2)
     assert codes == [None, 1]
 
 
 def test_without_workers_there_is_one_chief():
-    assert multi_worker.is_chief(None)
-    assert not multi_worker.is_multi_worker(None)
+    assert training_lib.is_chief(None)
+    assert not training_lib.is_multi_worker(None)
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    assert multi_worker.is_chief(strategy)
-    assert not multi_worker.is_multi_worker(strategy)
+    assert training_lib.is_chief(strategy)
+    assert not training_lib.is_multi_worker(strategy)
 
 
 class _Cluster(tf.distribute.MultiWorkerMirroredStrategy):
@@ -108,5 +109,5 @@ class _Cluster(tf.distribute.MultiWorkerMirroredStrategy):
 )
 def test_the_chief_is_the_first_worker(jobs, task, is_chief):
     strategy = _Cluster(jobs, *task)
-    assert multi_worker.is_multi_worker(strategy)
-    assert multi_worker.is_chief(strategy) == is_chief
+    assert training_lib.is_multi_worker(strategy)
+    assert training_lib.is_chief(strategy) == is_chief

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 import snas_keras
-from snas_keras import schedules
+from snas_keras import training as training_lib
 
 
 @pytest.mark.parametrize(
@@ -22,14 +22,14 @@ from snas_keras import schedules
     ],
 )
 def test_linear_schedule_gives_the_values_of_the_paper(epoch, temperature):
-    found = schedules.linear(1.0, 0.03)(epoch, 150)
+    found = training_lib.linear(1.0, 0.03)(epoch, 150)
     assert found == pytest.approx(temperature, abs=1e-6)
 
 
 @pytest.mark.parametrize("epochs", [1, 7, 150, 400])
-@pytest.mark.parametrize("name", sorted(schedules.SCHEDULES))
+@pytest.mark.parametrize("name", sorted(training_lib.SCHEDULES))
 def test_schedules_fall_to_the_end_whatever_the_number_of_epochs(name, epochs):
-    schedule = schedules.SCHEDULES[name](2.0, 0.05)
+    schedule = training_lib.SCHEDULES[name](2.0, 0.05)
     values = [schedule(epoch, epochs) for epoch in range(epochs)]
     assert values[-1] == pytest.approx(0.05)
     assert values == sorted(values, reverse=True)
@@ -37,17 +37,17 @@ def test_schedules_fall_to_the_end_whatever_the_number_of_epochs(name, epochs):
 
 
 def test_exponential_schedule_has_a_constant_factor():
-    schedule = schedules.exponential(1.0, 0.01)
+    schedule = training_lib.exponential(1.0, 0.01)
     values = [schedule(epoch, 4) for epoch in range(4)]
     for before, after in zip(values, values[1:], strict=False):
         assert after / before == pytest.approx(0.01**0.25)
 
 
-@pytest.mark.parametrize("name", sorted(schedules.SCHEDULES))
+@pytest.mark.parametrize("name", sorted(training_lib.SCHEDULES))
 @pytest.mark.parametrize("bounds", [(0.0, 0.1), (1.0, 0.0), (-1.0, 0.1)])
 def test_schedules_refuse_temperatures_that_are_not_positive(name, bounds):
     with pytest.raises(ValueError, match="positive"):
-        schedules.SCHEDULES[name](*bounds)
+        training_lib.SCHEDULES[name](*bounds)
 
 
 def test_an_unknown_schedule_is_refused_with_the_known_ones():

@@ -9,8 +9,8 @@ import zlib
 import keras
 import numpy as np
 
-from snas_keras import data, multi_worker
 from snas_keras._utils import checks, files
+from snas_keras.training import _batches, _multi_worker
 
 
 class SearchCheckpoint(keras.callbacks.Callback):
@@ -39,7 +39,7 @@ class SearchCheckpoint(keras.callbacks.Callback):
 
     def __init__(self, path, batches, every=None):
         super().__init__()
-        if not isinstance(batches, data.AddressableBatches):
+        if not isinstance(batches, _batches.AddressableBatches):
             raise TypeError(
                 "`batches` must be the AddressableBatches that fit is given. "
                 f"Received: batches={batches!r}"
@@ -55,7 +55,7 @@ class SearchCheckpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-        if multi_worker.is_chief(self.model.distribute_strategy):
+        if _multi_worker.is_chief(self.model.distribute_strategy):
             files.remove_leftovers(self.path)
         if self.path.exists():
             self._restore()
@@ -97,7 +97,7 @@ class SearchCheckpoint(keras.callbacks.Callback):
             "state": np.array(json.dumps(self.state)),
         }
         # All workers read their variables together; one writes.
-        if not multi_worker.is_chief(self.model.distribute_strategy):
+        if not _multi_worker.is_chief(self.model.distribute_strategy):
             return
         with files.replacing(self.path) as temporary:
             with open(temporary, "wb") as file:
