@@ -3,13 +3,19 @@
 import sys
 
 from snas_keras.architecture import Architecture
-from snas_keras.child import build_child, convert, for_inference
+from snas_keras.children import (
+    build_child,
+    convert,
+    export_litert,
+    export_onnx,
+    export_saved_model,
+    for_inference,
+    recalibrate_batch_norm,
+)
 from snas_keras.costs import COSTS, LatencyTable, measure_latency
 from snas_keras.estimators import ESTIMATORS
-from snas_keras.export import export_litert, export_onnx, export_saved_model
 from snas_keras.health import HealthGuard
 from snas_keras.layers import MixedEdge
-from snas_keras.recalibration import recalibrate_batch_norm
 from snas_keras.report import search_report
 from snas_keras.resources import Resource
 from snas_keras.retention import retention_report

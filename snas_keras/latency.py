@@ -8,14 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import (
-    child,
-    latency_table,
-    layer_costs,
-    layers,
-    resources,
-    spaces,
-)
+from snas_keras import children as children_lib
+from snas_keras import latency_table, layer_costs, layers, resources, spaces
 from snas_keras._utils import fingerprint
 
 _WARM_UP = 3
@@ -272,7 +266,9 @@ def _time_children(supernet, table, clock, count, seed):
     """Return the scale, and what other children say about it."""
     cost = resources.ChildCost(supernet, table)
     genotypes = _spread_genotypes(cost, count + -(-count // 2), seed)
-    children = [child.convert(supernet, genotype) for genotype in genotypes]
+    children = [
+        children_lib.convert(supernet, genotype) for genotype in genotypes
+    ]
     times = clock(
         [(functools.partial(x, training=False), x.input) for x in children], 1
     )

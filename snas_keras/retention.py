@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from snas_keras import child as child_lib
+from snas_keras import children as children_lib
 from snas_keras import resources, spaces
 from snas_keras._utils import files, plots
 
@@ -206,7 +206,7 @@ class _Measure:
         return float(self._logs(self.net, weights=weights)[self.metric])
 
     def child(self, genotype, fine_tune=None):
-        child = child_lib.inherited_child(
+        child = children_lib.inherited_child(
             self.net, genotype, self.train_data, self.steps
         )
         if fine_tune is not None:

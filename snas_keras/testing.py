@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from snas_keras import children as children_lib
 from snas_keras import (
-    child,
     estimators,
     layer_costs,
     layers,
@@ -87,10 +87,10 @@ def check_search_space(factory, **small_options):
     with _promised(subject, "train as a supernet with a finite loss"):
         trained, x = _fit_supernet(space)
     with _promised(subject, "convert to a child that equals the mode"):
-        _check_close(child.convert(trained)(x), trained(x))
+        _check_close(children_lib.convert(trained)(x), trained(x))
     with _promised(subject, "build a child of any genotype"):
         for seed in range(3):
-            model = child.build_child(space, space.random_genotype(seed))
+            model = children_lib.build_child(space, space.random_genotype(seed))
             _check_same_shapes(model(x), trained(x))
 
 

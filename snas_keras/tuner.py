@@ -14,7 +14,7 @@ except ModuleNotFoundError as error:
         "'snas-keras[tuner]'"
     ) from error
 
-from snas_keras import child as child_lib
+from snas_keras import children as children_lib
 from snas_keras import objectives, spaces
 from snas_keras._utils import files
 from snas_keras.oracles import (
@@ -85,7 +85,7 @@ class SearchSpaceHyperModel(keras_tuner.HyperModel):
             for name, candidates in self.space.choices().items()
         }
         options = self.options(hp) if self.options else {}
-        child = child_lib.build_child(self.space, genotype, **options)
+        child = children_lib.build_child(self.space, genotype, **options)
         self.compile_child(hp, child)
         return child
 
@@ -180,7 +180,7 @@ class SuperNetTuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def load_model(self, trial):
         """Return the child of a trial with the supernet's weights."""
-        return child_lib.inherited_child(
+        return children_lib.inherited_child(
             self.supernet,
             self.genotype(trial),
             self.train_data,

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import export
+from snas_keras import children as children_lib
 from tests.processes import run
 
 
@@ -123,4 +123,4 @@ def test_bad_arguments_are_refused(tmp_path, child):
     with pytest.raises(ValueError, match="must end in '.tflite'"):
         snas_keras.export_litert(child, tmp_path / "a.onnx")
     with pytest.raises(ValueError, match="must end in '.onnx'"):
-        export.export_onnx(child, tmp_path / "a.tflite")
+        children_lib.export_onnx(child, tmp_path / "a.tflite")
