@@ -16,7 +16,8 @@ import numpy as np
 import quickstart
 
 import snas_keras
-from snas_keras import costs, resources
+from snas_keras import costs
+from snas_keras import costs as costs_lib
 from snas_keras._utils import files
 
 
@@ -60,7 +61,7 @@ def measured(cost, limit, seed, splits, epochs, folder):
     train, valid, test = splits
     supernet = searched(cost, limit, seed, train, valid, epochs, folder)
     snas_keras.search_report(folder)
-    child_cost = resources.ChildCost(supernet, cost)
+    child_cost = costs_lib.ChildCost(supernet, cost)
     genotype = supernet.derive()
     keras.utils.set_random_seed(seed)
     child = quickstart.retrain(quickstart.digits(), genotype, train, epochs)

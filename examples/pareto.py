@@ -16,7 +16,8 @@ import keras_tuner
 import quickstart
 import tune_with_oracle
 
-from snas_keras import objectives, resources, tuner
+from snas_keras import costs as costs_lib
+from snas_keras import objectives, tuner
 
 
 def searched(supernet, train, valid, folder, cost, reward, **options):
@@ -58,7 +59,7 @@ def main():
     keras.utils.set_random_seed(0)
     train, valid, _ = quickstart.load()
     supernet = tune_with_oracle.trained_supernet(train, arguments.epochs)
-    cost = resources.ChildCost(supernet, "flops")
+    cost = costs_lib.ChildCost(supernet, "flops")
     weighted = objectives.weighted(
         {"val_accuracy": 1.0, "flops": -0.1}, {"flops": cost.maximum}
     )

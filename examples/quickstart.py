@@ -14,7 +14,7 @@ import keras
 from sklearn import datasets, model_selection
 
 import snas_keras
-from snas_keras import resources
+from snas_keras.costs import _child_cost
 
 CHANCE = 0.1
 
@@ -114,11 +114,11 @@ def child_accuracies(supernet, space, train, valid):
 
 
 def print_costs(supernet, genotype):
-    dearest = resources.dearest_genotype(supernet, "flops")
+    dearest = _child_cost.dearest_genotype(supernet, "flops")
     print(f"\n{'':<34}{'parameters':>12}{'multiply-adds':>15}")
     for label, chosen in (("child", genotype), ("dearest child", dearest)):
         parameters, flops = (
-            resources.child_cost(supernet, chosen, cost)
+            _child_cost.child_cost(supernet, chosen, cost)
             for cost in ("parameters", "flops")
         )
         print(f"{label:<34}{parameters:>12,.0f}{flops:>15,.0f}")

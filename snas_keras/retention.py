@@ -6,7 +6,8 @@ import json
 import numpy as np
 
 from snas_keras import children as children_lib
-from snas_keras import resources, spaces
+from snas_keras import costs as costs_lib
+from snas_keras import spaces
 from snas_keras._utils import files, plots
 
 SEARCH = "search, as drawn"
@@ -90,7 +91,7 @@ def retention_report(
     steps = [-1 - seed * draws - i for i in range(draws)]
     drawn = [_genotype(architecture, step) for step in steps]
     derived = supernet.derive()
-    price = resources.ChildCost(supernet, cost)
+    price = costs_lib.ChildCost(supernet, cost)
     random = _nearest(price, derived, children, seed)
     values = {
         SEARCH: [measure.supernet(architecture.sample(s)) for s in steps],

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import pictures, resources
+from snas_keras import costs as costs_lib
+from snas_keras import pictures
 from snas_keras._utils import files, plots
 
 LOG = "search.jsonl"
@@ -263,11 +264,11 @@ class Watch:
             loss.resource for loss in supernet.search_metrics.resource_losses
         ]
         self.costs = {
-            resource.name: resources.ChildCost(supernet, resource.cost)
+            resource.name: costs_lib.ChildCost(supernet, resource.cost)
             for resource in self.resources
         }
         for cost in costs:
-            read = resources.ChildCost(supernet, cost)
+            read = costs_lib.ChildCost(supernet, cost)
             self.costs.setdefault(read.name, read)
         self.limits = {
             limit.resource.name: limit.value

@@ -3,7 +3,8 @@
 import dataclasses
 import random
 
-from snas_keras import resources, spaces
+from snas_keras import costs as costs_lib
+from snas_keras import spaces
 from snas_keras import supernet as supernet_lib
 from snas_keras._utils import text as text_lib
 
@@ -41,7 +42,7 @@ def space_report(space, costs=("parameters", "flops")):
         supernet = supernet_lib.build_supernet(space)
     finally:
         random.setstate(state)
-    read = [resources.ChildCost(supernet, cost) for cost in costs]
+    read = [costs_lib.ChildCost(supernet, cost) for cost in costs]
     return SpaceReport(
         name=space.name,
         choices=space.choices(),

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from snas_keras import architecture as architecture_lib
+from snas_keras import costs as costs_lib
 from snas_keras import credit as credit_lib
 from snas_keras import (
     estimators,
@@ -216,7 +217,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
             )
         losses = [resources.ResourceLoss(r, self.network) for r in resources_]
         kept = [
-            limits.Limit(r, resources.ChildCost(self, r.cost))
+            limits.Limit(r, costs_lib.ChildCost(self, r.cost))
             if r.limit is not None
             else None
             for r in resources_

@@ -14,14 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from snas_keras import children as children_lib
-from snas_keras import (
-    estimators,
-    layer_costs,
-    layers,
-    resources,
-    spaces,
-    supernet,
-)
+from snas_keras import costs as costs_lib
+from snas_keras import estimators, layers, resources, spaces, supernet
 
 _SIDE = 8
 _FILTERS = 4
@@ -109,7 +103,7 @@ def check_cost(cost):
         AssertionError: a promise is broken.
         ValueError: there is no cost of that name.
     """
-    function = layer_costs.get(cost)
+    function = costs_lib.get(cost)
     subject = f"Cost {cost!r}"
     with _promised(subject, "be finite and not negative on every operation"):
         values = _operation_costs(function)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import snas_keras
-from snas_keras import distribution, resources
+from snas_keras import costs as costs_lib
+from snas_keras import distribution
 
 CHOICES = {"a": ("p", "q", "r"), "b": ("p", "q"), "c": ("p", "q", "r", "s")}
 GENERATOR = np.random.default_rng(0)
@@ -131,7 +132,7 @@ def test_the_share_within_a_limit_is_that_of_enumeration(
     """In whole units exactly, at, below and above every child's cost; in real
     ones up to the stated grid."""
     supernet = snas_keras.build_supernet(tiny_space)
-    cost = resources.ChildCost(supernet, "flops")
+    cost = costs_lib.ChildCost(supernet, "flops")
     if unit == "real":
         generator = np.random.default_rng(2)
         cost.rows = {

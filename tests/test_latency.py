@@ -11,8 +11,10 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import costs, latency, latency_table, layers, resources
+from snas_keras import costs, layers
+from snas_keras import costs as costs_lib
 from snas_keras._utils import fingerprint, statistics
+from snas_keras.costs import _child_cost, _machine, _measure_latency
 from snas_keras.layers import _mixed_edge
 
 IMAGE = (None, 16, 16, 8)
@@ -57,11 +59,11 @@ def candidate(supernet, name, block=0):
 def made_up(supernet):
     """Return a table without measuring: a layer's time is its key's length."""
     entries = {}
-    for name, layer, shape in latency._layer_calls(supernet.network):
+    for name, layer, shape in _measure_latency._layer_calls(supernet.network):
         key = fingerprint.layer_key(layer, shape)
         time = float(len(key))
         entries[key] = {"layer": name, "milliseconds": time, "spread": 0.0}
-    machine = latency_table.this_machine()
+    machine = _machine.this_machine()
     return snas_keras.LatencyTable(entries, machine, batch_size=1)
 
 
@@ -157,7 +159,7 @@ def test_what_does_nothing_costs_nothing(supernet, table):
 def test_no_latency_is_negative(monkeypatch, supernet):
     """Where the program without the layer takes longer, by noise."""
     monkeypatch.setattr(
-        latency._Clock,
+        _measure_latency._Clock,
         "__call__",
         lambda self, tasks, _: -np.ones((len(tasks), 3)),
     )
@@ -179,7 +181,7 @@ def test_a_program_runs_its_function_on_every_input():
         count.assign_add(1.0)
         return 2.0 * x
 
-    run = latency._program(function, [tf.ones((2, 3))] * 4)
+    run = _measure_latency._program(function, [tf.ones((2, 3))] * 4)
     count.assign(0.0)
     assert run() == 8.0
     assert count.numpy() == 4.0
@@ -190,22 +192,26 @@ def test_what_interrupts_a_run_does_not_count(monkeypatch, durations):
     """Two of the three runs of a turn are held up."""
     clock, left = [0.0], list(durations)
     timer = types.SimpleNamespace(perf_counter=lambda: clock[0])
-    monkeypatch.setattr(latency, "time", timer)
+    monkeypatch.setattr(_measure_latency, "time", timer)
 
     def run():
         clock[0] += left.pop(0)
 
-    assert latency._seconds(run) == 2.0
+    assert _measure_latency._seconds(run) == 2.0
 
 
 def test_copies_of_a_layer_are_not_merged():
     """Four products of one matrix take at least twice as long as one."""
     x = tf.ones((384, 384))
     one, four = (
-        latency._program(lambda x: x @ x, [x] * copies) for copies in (1, 4)
+        _measure_latency._program(lambda x: x @ x, [x] * copies)
+        for copies in (1, 4)
     )
     seconds = np.array(
-        [[latency._seconds(one), latency._seconds(four)] for _ in range(30)]
+        [
+            [_measure_latency._seconds(one), _measure_latency._seconds(four)]
+            for _ in range(30)
+        ]
     )
     fast, slow = seconds.min(0)
     assert slow > 2 * fast
@@ -214,7 +220,7 @@ def test_copies_of_a_layer_are_not_merged():
 def test_own_layers_are_timed_in_their_stock_form(monkeypatch):
     layer = snas_keras.OPERATIONS["sep_conv_3x3"](8)
     layer.build(IMAGE)
-    function, _ = latency._runnable(layer, IMAGE)
+    function, _ = _measure_latency._runnable(layer, IMAGE)
     kinds = {type(x).__module__.split(".")[0] for x in function.func.layers}
     assert kinds == {"keras"}
 
@@ -281,8 +287,8 @@ def test_a_file_keeps_the_table(tmp_path, supernet):
     # In another process all automatic names differ.
     again = snas_keras.build_supernet(chain())
     assert (
-        resources.ChildCost(again, loaded).maximum
-        == resources.ChildCost(supernet, table).maximum
+        costs_lib.ChildCost(again, loaded).maximum
+        == costs_lib.ChildCost(supernet, table).maximum
     )
 
 
@@ -328,7 +334,7 @@ def test_a_limit_on_a_table_holds(compiled):
     )
     x = np.random.default_rng(0).normal(size=(64, 16, 16, 4))
     history = searched.fit(x, np.zeros(64), batch_size=8, epochs=5, verbose=0)
-    cost = resources.ChildCost(searched, table)
+    cost = costs_lib.ChildCost(searched, table)
     assert cost(searched.derive()) <= 0.6 * cost.maximum
     assert any("latency" in name for name in history.history)
 
@@ -353,17 +359,17 @@ def test_reports_and_the_dearest_child_take_a_table(supernet):
     table = made_up(supernet)
     report = snas_keras.space_report(chain(), costs=[table])
     assert report.costs["latency"].maximum == pytest.approx(
-        resources.ChildCost(supernet, table).maximum
+        costs_lib.ChildCost(supernet, table).maximum
     )
-    dearest = resources.dearest_genotype(supernet, table)
+    dearest = _child_cost.dearest_genotype(supernet, table)
     assert dearest == report.costs["latency"].dearest
 
 
 def test_the_scale_counts(supernet):
     table = made_up(supernet)
-    once = resources.ChildCost(supernet, table).maximum
+    once = costs_lib.ChildCost(supernet, table).maximum
     table.scale = 0.5
-    assert resources.ChildCost(supernet, table).maximum == 0.5 * once
+    assert costs_lib.ChildCost(supernet, table).maximum == 0.5 * once
 
 
 @pytest.mark.parametrize(
@@ -400,20 +406,20 @@ def test_held_out_children_are_spread():
     """Neighbours are no further apart than a third of the range, to whose ends
     uniform draws of a space of 16 million children do not come."""
     supernet = snas_keras.build_supernet(chain(blocks=12, filters=2))
-    cost = resources.ChildCost(supernet, "flops")
-    genotypes = latency._spread_genotypes(cost, 8, seed=0)
+    cost = costs_lib.ChildCost(supernet, "flops")
+    genotypes = _measure_latency._spread_genotypes(cost, 8, seed=0)
     assert len(set(genotypes)) == 8
     values = sorted(cost(genotype) for genotype in genotypes)
     reach = cost.maximum - cost.minimum
     assert values[-1] - values[0] == pytest.approx(reach, rel=0.2)
     assert np.diff(values).max() < reach / 3
-    assert genotypes == latency._spread_genotypes(cost, 8, seed=0)
+    assert genotypes == _measure_latency._spread_genotypes(cost, 8, seed=0)
 
 
 def test_a_small_space_has_fewer_children_to_hold_out():
     supernet = snas_keras.build_supernet(chain(blocks=1, filters=4))
-    cost = resources.ChildCost(supernet, "flops")
-    assert len(latency._spread_genotypes(cost, 16, seed=0)) == 4
+    cost = costs_lib.ChildCost(supernet, "flops")
+    assert len(_measure_latency._spread_genotypes(cost, 16, seed=0)) == 4
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import snas_keras
-from snas_keras import resources
+from snas_keras import costs as costs_lib
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16)
 
@@ -79,7 +79,7 @@ def test_the_child_keeps_the_limit_and_uses_it(cost, limit):
     """Without a limit the dearest child wins; with it the child is within, and
     no more than a twentieth below."""
     supernet = searched(snas_keras.Resource(cost, limit=limit), blocks=12)
-    child_cost = resources.ChildCost(supernet, cost)
+    child_cost = costs_lib.ChildCost(supernet, cost)
     value = float(limit[:-1]) / 100.0 * child_cost.maximum
     found = child_cost(supernet.derive())
     assert 0.95 * value <= found <= value
@@ -104,7 +104,7 @@ def test_two_limits_are_kept_at_once():
         ]
     )
     for cost, share in (("flops", 0.5), (latency, 0.8)):
-        child_cost = resources.ChildCost(supernet, cost)
+        child_cost = costs_lib.ChildCost(supernet, cost)
         assert child_cost(supernet.derive()) <= share * child_cost.maximum
 
 
@@ -115,7 +115,7 @@ def compiled_with(resource):
 
 
 def test_a_limit_below_the_cheapest_child_is_refused():
-    cost = resources.ChildCost(snas_keras.build_supernet(widths()), "flops")
+    cost = costs_lib.ChildCost(snas_keras.build_supernet(widths()), "flops")
     message = re.escape(f"The cheapest costs {cost.minimum:,.6g}")
     with pytest.raises(ValueError, match=message):
         compiled_with(snas_keras.Resource("flops", limit=cost.minimum - 1))
@@ -206,7 +206,7 @@ def test_where_children_hardly_differ_the_scale_is_what_they_differ_by():
         return latency(layer, input_shape) if is_block else 10.0
 
     plain = snas_keras.build_supernet(widths(blocks=5))
-    cost = resources.ChildCost(plain, mostly_fixed)
+    cost = costs_lib.ChildCost(plain, mostly_fixed)
     assert cost.maximum < 1.01 * cost.minimum
     limit = (cost.minimum + cost.maximum) / 2
     supernet = searched(snas_keras.Resource(mostly_fixed, limit=limit))
@@ -241,7 +241,7 @@ def test_where_the_mode_is_too_dear_the_child_is_the_likeliest_within():
     """Against all children, by their joint probability: the doubtful blocks
     give way, as many as need to."""
     free = limited(swinging(), {"flops": "100%"})
-    cost = resources.ChildCost(free, "flops")
+    cost = costs_lib.ChildCost(free, "flops")
     assert set(free.derive().values()) == {"width_16"}
     dearest = cost.maximum
     for share, give_way in (("97%", 1), ("95%", 2), ("91%", 3)):
@@ -262,7 +262,7 @@ def test_a_child_within_is_what_the_supernet_answers_and_converts_to():
     x = np.ones((2, 4), "float32")
     supernet = limited(swinging(), {"flops": "91%", latency: "95%"})
     for name, cost in (("flops", "flops"), ("latency", latency)):
-        child_cost = resources.ChildCost(supernet, cost)
+        child_cost = costs_lib.ChildCost(supernet, cost)
         [kept] = [v for v in supernet.limits if v.resource.name == name]
         assert child_cost(supernet.derive()) <= kept.value
     child = snas_keras.convert(supernet)
@@ -292,7 +292,7 @@ def test_limits_that_exclude_each_other_give_the_cheapest():
         return 20.0 - layer.layers[0].units if is_block else 0.0
 
     supernet = limited(swinging(), {"parameters": "20%", slow: "30%"})
-    costs = [resources.ChildCost(supernet, c) for c in ("parameters", slow)]
+    costs = [costs_lib.ChildCost(supernet, c) for c in ("parameters", slow)]
     values = [limit.value for limit in supernet.limits]
     found = [cost(supernet.derive()) for cost in costs]
     assert any(f > v for f, v in zip(found, values, strict=True))

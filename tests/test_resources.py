@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 import snas_keras
 from snas_keras import costs, resources
+from snas_keras import costs as costs_lib
+from snas_keras.costs import _child_cost
 
 C = 4
 SIDE = 8
@@ -80,7 +82,7 @@ def softmax(logits):
 
 
 def test_cost_table_has_a_row_for_each_edge(small):
-    table = resources.cost_table(small.network, "flops")
+    table = costs_lib.cost_table(small.network, "flops")
     row = list(FLOPS.values())
     np.testing.assert_array_equal(table["a"], [row, row])
     np.testing.assert_array_equal(table["b"], [row])
@@ -208,7 +210,7 @@ def test_value_of_the_score_function_is_that_of_the_draw(small, form):
 def test_linear_penalty_of_the_dearest_child_is_the_weight(small):
     for cost in snas_keras.COSTS:
         loss = bound(small, cost, 2.0, estimator="sample")
-        genotype = resources.dearest_genotype(small, cost)
+        genotype = _child_cost.dearest_genotype(small, cost)
         z = small.architecture.one_hot(genotype)
         np.testing.assert_allclose(loss(small.architecture, z, 0), 2.0, 1e-6)
 
@@ -231,7 +233,7 @@ def test_linear_penalty_lies_between_zero_and_the_weight(values):
 
 def test_dearest_genotype_takes_the_dearest_candidates(small):
     wanted = {"a": "conv_3x3", "b": "conv_3x3"}
-    assert resources.dearest_genotype(small, "flops") == wanted
+    assert _child_cost.dearest_genotype(small, "flops") == wanted
 
 
 def mean_gradients(losses, architecture, steps):
@@ -328,17 +330,17 @@ def test_child_cost_is_that_of_the_converted_child(small, cost, seed):
     child = snas_keras.convert(small, genotype)
     shape = (None, SIDE, SIDE, C)
     wanted = costs.COSTS[cost](child, shape)
-    assert resources.child_cost(small, genotype, cost) == wanted
+    assert _child_cost.child_cost(small, genotype, cost) == wanted
 
 
 def test_fixed_cost_is_that_of_the_layers_without_a_choice(small):
     """A global pooling of 256 numbers and a dense layer of 4 x 3 products."""
-    assert resources.fixed_cost(small.network, "flops") == 256 + 12
+    assert _child_cost.fixed_cost(small.network, "flops") == 256 + 12
 
 
 def test_child_cost_of_a_wrong_genotype_is_refused(small):
     with pytest.raises(ValueError, match=r"Missing choices: \['b'\]"):
-        resources.child_cost(small, {"a": "none"}, "flops")
+        _child_cost.child_cost(small, {"a": "none"}, "flops")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import resources, retention
+from snas_keras import costs as costs_lib
+from snas_keras import retention
+from snas_keras.costs import _child_cost
 from tests import conftest
 
 
@@ -73,12 +75,12 @@ def test_rows_are_those_of_a_saved_supernet(tmp_path, searched, report, images):
 
 def test_costs_are_those_of_the_children(searched, report):
     derived = searched.derive()
-    assert report.costs["child"] == resources.child_cost(
+    assert report.costs["child"] == _child_cost.child_cost(
         searched, derived, "flops"
     )
     probabilities = searched.architecture.probabilities()
-    table = resources.cost_table(searched.network, "flops")
-    expected = resources.fixed_cost(searched.network, "flops") + sum(
+    table = costs_lib.cost_table(searched.network, "flops")
+    expected = _child_cost.fixed_cost(searched.network, "flops") + sum(
         float(np.dot(rows.sum(0), probabilities[name]))
         for name, rows in table.items()
     )
@@ -87,7 +89,7 @@ def test_costs_are_those_of_the_children(searched, report):
 
 def test_random_children_are_others_of_nearly_the_same_cost(searched):
     derived = searched.derive()
-    prices = resources.ChildCost(searched, "flops")
+    prices = costs_lib.ChildCost(searched, "flops")
     found = retention._nearest(prices, derived, 2, seed=0)
     assert derived not in found
     everyone = [
@@ -121,7 +123,7 @@ def deep(choose):
 @pytest.mark.parametrize("common", ["units_1", "units_30"])
 def test_random_children_of_an_unusual_child_cost_the_same(common):
     supernet = snas_keras.build_supernet(deep())
-    price = resources.ChildCost(supernet, "parameters")
+    price = costs_lib.ChildCost(supernet, "parameters")
     derived = dict.fromkeys(price.choices, common)
     derived.update(layer_3="units_5", layer_7="units_5", layer_9="units_30")
     derived = snas_keras.Genotype(derived)
@@ -138,7 +140,7 @@ def test_random_children_of_an_unusual_child_cost_the_same(common):
 @pytest.mark.parametrize("cheapest", [True, False])
 def test_the_extreme_child_has_the_random_children_next_to_it(cheapest):
     supernet = snas_keras.build_supernet(deep())
-    price = resources.ChildCost(supernet, "parameters")
+    price = costs_lib.ChildCost(supernet, "parameters")
     end = snas_keras.Genotype(
         dict.fromkeys(price.choices, "units_1" if cheapest else "units_30")
     )
@@ -148,7 +150,7 @@ def test_the_extreme_child_has_the_random_children_next_to_it(cheapest):
 
 
 def test_a_small_space_has_fewer_random_children(searched):
-    price = resources.ChildCost(searched, "flops")
+    price = costs_lib.ChildCost(searched, "flops")
     derived = searched.derive()
     found = retention._nearest(price, derived, 500, seed=0)
     size = np.prod([len(names) for names in price.choices.values()])

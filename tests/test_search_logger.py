@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import resources, search_logger
+from snas_keras import costs as costs_lib
+from snas_keras import search_logger
 
 
 def searched(space, data, compiled, path, epochs=3, **options):
@@ -57,7 +58,7 @@ def test_the_last_line_is_what_the_supernet_says(
         for key, value in found.items():
             assert last["credit"][name][key] == np.asarray(value).tolist()
     for name in ("flops", "parameters"):
-        cost = resources.ChildCost(supernet, name)
+        cost = costs_lib.ChildCost(supernet, name)
         assert last["costs"][name]["child"] == cost(supernet.derive())
         assert last["costs"][name]["expected"] == pytest.approx(
             cost.expected(distribution.probabilities())
@@ -74,7 +75,7 @@ def test_the_run_says_what_is_searched(tiny_space, images, compiled, tmp_path):
     assert about["name"] == "tiny"
     assert about["children"] == 81
     assert about["choices"]["left_0"] == ["none", "conv", "skip"]
-    cost = resources.ChildCost(supernet, "flops")
+    cost = costs_lib.ChildCost(supernet, "flops")
     assert about["costs"]["flops"] == {
         "minimum": cost.minimum,
         "maximum": cost.maximum,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import snas_keras
-from snas_keras import resources
+from snas_keras import costs as costs_lib
 
 
 def test_costs_are_those_of_all_children(tiny_space):
@@ -16,7 +16,7 @@ def test_costs_are_those_of_all_children(tiny_space):
     assert report.size == 81
     supernet = snas_keras.build_supernet(tiny_space)
     for name, found in report.costs.items():
-        cost = resources.ChildCost(supernet, name)
+        cost = costs_lib.ChildCost(supernet, name)
         costs = [
             cost(dict(zip(choices, values, strict=True)))
             for values in itertools.product(*choices.values())

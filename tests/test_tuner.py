@@ -16,7 +16,8 @@ import pytest
 from sklearn import datasets
 
 import snas_keras
-from snas_keras import objectives, resources, tuner
+from snas_keras import costs as costs_lib
+from snas_keras import objectives, tuner
 from tests import processes
 
 CHOICES = {f"edge_{i}": ("a", "b", "c") for i in range(3)}
@@ -224,7 +225,7 @@ def test_other_hyperparameters_are_drawn_beside(tmp_path):
 
 @pytest.fixture
 def cost(tiny_space):
-    return resources.ChildCost(
+    return costs_lib.ChildCost(
         snas_keras.build_supernet(tiny_space), "parameters"
     )
 
@@ -521,7 +522,7 @@ def searched(tiny_space, images, compiled):
 def test_a_trial_is_the_child_with_the_supernets_weights(
     tmp_path, searched, images
 ):
-    cost = resources.ChildCost(searched, "flops")
+    cost = costs_lib.ChildCost(searched, "flops")
     reward = objectives.weighted(
         {"val_accuracy": 1.0, "flops": -1.0}, {"flops": cost.maximum}
     )

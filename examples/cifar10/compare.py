@@ -22,8 +22,10 @@ import numpy as np
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import costs, resources, retention
+from snas_keras import costs, retention
+from snas_keras import costs as costs_lib
 from snas_keras._utils import files
+from snas_keras.costs import _child_cost
 
 METHODS = {
     "snas": "SNAS",
@@ -363,8 +365,8 @@ def mean_entropy(architecture):
 
 def forward_cost(supernet):
     """Count the multiply-adds of one image in a forward pass, all edges."""
-    table = resources.cost_table(supernet.network, "flops")
-    fixed = resources.fixed_cost(supernet.network, "flops")
+    table = costs_lib.cost_table(supernet.network, "flops")
+    fixed = _child_cost.fixed_cost(supernet.network, "flops")
     return float(fixed + sum(np.sum(costs) for costs in table.values()))
 
 

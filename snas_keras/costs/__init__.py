@@ -9,9 +9,13 @@ cost. Teach a cost that counts a layer of your own with one decorator:
         return 2.0 * input_shape[-1]
 """
 
-from snas_keras.latency import measure_latency
-from snas_keras.latency_table import LatencyTable
-from snas_keras.layer_costs import (
+from snas_keras.costs._child_cost import (
+    ChildCost,
+    cost_name,
+    cost_table,
+    edge_costs,
+)
+from snas_keras.costs._counted import (
     COSTS,
     flops,
     get,
@@ -19,10 +23,15 @@ from snas_keras.layer_costs import (
     model_calls,
     parameters,
 )
+from snas_keras.costs._latency_table import LatencyTable
+from snas_keras.costs._measure_latency import measure_latency
 
 __all__ = [
     "COSTS",
+    "ChildCost",
     "LatencyTable",
+    "cost_table",
+    "edge_costs",
     "flops",
     "get",
     "measure_latency",

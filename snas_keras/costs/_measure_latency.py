@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from snas_keras import children as children_lib
-from snas_keras import latency_table, layer_costs, layers, resources, spaces
+from snas_keras import layers, spaces
 from snas_keras._utils import fingerprint
+from snas_keras.costs import _child_cost, _counted, _latency_table, _machine
 
 _WARM_UP = 3
 _TRIES = 3
@@ -90,8 +91,8 @@ def measure_latency(
     try:
         with tf.device(_check_device(device)):
             entries = _time_layers(supernet.network, clock)
-            machine = latency_table.this_machine(device)
-            table = latency_table.LatencyTable(
+            machine = _machine.this_machine(device)
+            table = _latency_table.LatencyTable(
                 entries, machine, batch_size, device
             )
             if held_out:
@@ -205,7 +206,7 @@ def _time_layers(network, clock):
     """Return the entries of a `LatencyTable`."""
     kinds = {}
     for name, layer, shape in _layer_calls(network):
-        if not latency_table.is_free(layer):
+        if not _latency_table.is_free(layer):
             key = fingerprint.layer_key(layer, shape)
             kinds.setdefault(key, (name, layer, shape))
     times = clock([_runnable(x, shape) for _, x, shape in kinds.values()], 4)
@@ -225,7 +226,7 @@ def _time_layers(network, clock):
 def _layer_calls(network):
     """List (name, layer, input shape), a mixed edge as its candidates."""
     calls = []
-    for layer, shape in layer_costs.model_calls(network):
+    for layer, shape in _counted.model_calls(network):
         if isinstance(layer, layers.MixedEdge):
             shape = layer.candidate_input_shape
             calls += [(name, x, shape) for name, x in layer.candidates.items()]
@@ -264,7 +265,7 @@ def _specs(shape, dtype):
 
 def _time_children(supernet, table, clock, count, seed):
     """Return the scale, and what other children say about it."""
-    cost = resources.ChildCost(supernet, table)
+    cost = _child_cost.ChildCost(supernet, table)
     genotypes = _spread_genotypes(cost, count + -(-count // 2), seed)
     children = [
         children_lib.convert(supernet, genotype) for genotype in genotypes

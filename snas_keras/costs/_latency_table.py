@@ -3,16 +3,13 @@
 import hashlib
 import json
 import math
-import os
-import pathlib
-import platform
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from snas_keras import layer_costs, layers
+from snas_keras import layers
 from snas_keras._utils import files, fingerprint, statistics
+from snas_keras.costs import _counted, _machine
 
 KL = keras.layers
 
@@ -181,7 +178,7 @@ class LatencyTable:
                 machine; the message says what differs.
         """
         table = cls(**_read(path))
-        now = this_machine(table.device)
+        now = _machine.this_machine(table.device)
         differences = [
             f"{name} was {table.machine.get(name)!r} and is {now.get(name)!r}"
             for name in {**now, **table.machine}
@@ -213,48 +210,8 @@ class LatencyTable:
 def is_free(layer):
     """Say whether a layer takes no time outside training."""
     if not isinstance(layer, KL.Layer):
-        return type(layer).__name__ in layer_costs.FREE_OPERATIONS
+        return type(layer).__name__ in _counted.FREE_OPERATIONS
     return isinstance(layer, _FREE)
-
-
-def this_machine(device=None):
-    """Return what latencies depend on, here and now.
-
-    Args:
-        device: str, as for `measure_latency`, default None.
-
-    Returns:
-        {str: str}.
-    """
-    threading = tf.config.threading
-    return {
-        "device": _device_name(device),
-        "cores": str(os.cpu_count()),
-        "threads": f"{threading.get_intra_op_parallelism_threads()} in, "
-        f"{threading.get_inter_op_parallelism_threads()} between operations",
-        "platform": f"{platform.system()} {platform.machine()}",
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-    }
-
-
-def _device_name(device):
-    gpus = tf.config.list_physical_devices("GPU")
-    wanted = (device or ("GPU:0" if gpus else "CPU:0")).upper()
-    if "GPU" not in wanted:
-        return _cpu_name()
-    index = int(wanted.rpartition("GPU")[2].strip(":") or 0)
-    if index >= len(gpus):
-        return "no GPU"
-    details = tf.config.experimental.get_device_details(gpus[index])
-    return details.get("device_name", "GPU")
-
-
-def _cpu_name():
-    path = pathlib.Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [x.partition(":")[2] for x in lines if x.startswith("model name")]
-    return (names[0] if names else platform.processor()).strip() or "CPU"
 
 
 def _checksum(content):
