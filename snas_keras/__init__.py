@@ -2,7 +2,6 @@
 
 import sys
 
-from snas_keras.architecture import Architecture
 from snas_keras.children import (
     build_child,
     convert,
@@ -17,7 +16,6 @@ from snas_keras.estimators import ESTIMATORS
 from snas_keras.health import HealthGuard
 from snas_keras.layers import MixedEdge
 from snas_keras.report import search_report
-from snas_keras.resources import Resource
 from snas_keras.retention import retention_report
 from snas_keras.search_logger import SearchLogger
 from snas_keras.space_report import space_report
@@ -30,7 +28,7 @@ from snas_keras.spaces import (
     published,
     search_space,
 )
-from snas_keras.supernet import SuperNet, build_supernet
+from snas_keras.supernet import Architecture, Resource, SuperNet, build_supernet
 from snas_keras.training import (
     SCHEDULES,
     AddressableBatches,

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import distribution
+from snas_keras import supernet as supernet_lib
 from snas_keras._utils import names as names_lib
 
 
-class IndependentPolicy(distribution.Distribution):
+class IndependentPolicy(supernet_lib.Distribution):
     """One categorical for each choice: SNAS' own p(Z | logits).
 
     A score moves the logits along the score function, whose mean is the

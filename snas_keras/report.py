@@ -9,8 +9,8 @@ import string
 
 import numpy as np
 
-from snas_keras import distribution as distribution_lib
 from snas_keras import pictures, search_logger, spaces
+from snas_keras import supernet as supernet_lib
 from snas_keras._utils import files
 from snas_keras._utils import text as text_lib
 
@@ -215,7 +215,7 @@ def _children(about, last):
             name: np.maximum(np.log(p), -700.0)
             for name, p in last["probabilities"].items()
         }
-    distribution = distribution_lib.Distribution(about["choices"], logits)
+    distribution = supernet_lib.Distribution(about["choices"], logits)
     genotype = last["genotype"]
     return _section(
         "Genotype",

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from snas_keras import children as children_lib
 from snas_keras import costs as costs_lib
-from snas_keras import estimators, layers, resources, spaces, supernet
+from snas_keras import estimators, layers, spaces
+from snas_keras import supernet as supernet_lib
 
 _SIDE = 8
 _FILTERS = 4
@@ -116,7 +117,7 @@ def check_cost(cost):
         _require(not any(found), f"`none` costs {max(found)}.")
         _require(max(values.values()) > 0, "All operations cost zero.")
     with _promised(subject, "train as a Resource with a finite loss"):
-        resource = resources.Resource(function, weight=1.0, name="checked")
+        resource = supernet_lib.Resource(function, weight=1.0, name="checked")
         _fit_supernet(_all_operations(), resource=resource)
 
 
@@ -296,7 +297,7 @@ def _check_choices(factory, options):
 
 def _fit_supernet(space, resource=None):
     """Return a supernet after one finite training step, and its inputs."""
-    net = supernet.build_supernet(space)
+    net = supernet_lib.build_supernet(space)
     generator = np.random.default_rng(0)
     x = keras.tree.map_structure(
         lambda i: generator.random((2, *[n or _SIDE for n in i.shape[1:]])),

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import credit as credit_lib
 from snas_keras import layers
+from snas_keras.supernet import _credit
 
 FORMS = [
     ("relaxed", "expected"),
@@ -215,7 +215,7 @@ def test_a_single_path_gives_credit_to_what_was_run(
 
 def test_a_mean_over_what_was_run_does_not_fade():
     """A candidate that is run once keeps what it got then."""
-    credit = credit_lib.Credit({"edge": ["a", "b"]})
+    credit = _credit.Credit({"edge": ["a", "b"]})
     gradient = {"edge": tf.constant([-2.0, 0.0])}
     nothing = {"edge": None}
     for drawn in ([1.0, 0.0], [0.0, 1.0], [0.0, 1.0]):
@@ -232,7 +232,7 @@ def test_a_mean_over_what_was_run_does_not_fade():
 
 def test_signal_to_noise_is_the_mean_over_the_deviation():
     """Plus and minus one about one half, by hand; a constant is capped."""
-    credit = credit_lib.Credit({"edge": ["noisy", "constant"]})
+    credit = _credit.Credit({"edge": ["noisy", "constant"]})
     nothing = {"edge": None}
     for step in range(2_000):
         value = 0.5 + (-1.0) ** step

@@ -7,7 +7,7 @@ import pytest
 
 import snas_keras
 from snas_keras import costs as costs_lib
-from snas_keras import distribution
+from snas_keras import supernet as supernet_lib
 
 CHOICES = {"a": ("p", "q", "r"), "b": ("p", "q"), "c": ("p", "q", "r", "s")}
 GENERATOR = np.random.default_rng(0)
@@ -20,7 +20,7 @@ ALL = [
 
 @pytest.fixture
 def given():
-    return distribution.Distribution(CHOICES, LOGITS)
+    return supernet_lib.Distribution(CHOICES, LOGITS)
 
 
 def test_probabilities_sum_to_one(given):
@@ -38,7 +38,7 @@ def test_top_k_is_that_of_brute_force(given, k):
 
 
 def test_top_k_of_ties_takes_earlier_candidates_first():
-    flat = distribution.Distribution(CHOICES)
+    flat = supernet_lib.Distribution(CHOICES)
     found = [tuple(genotype.values()) for genotype, _ in flat.top_k(24)]
     assert found[0] == ("p", "p", "p")
     assert len(set(found)) == 24
@@ -49,7 +49,7 @@ def test_top_k_of_a_large_space_is_quick_and_ordered():
     generator = np.random.default_rng(1)
     choices = {f"edge_{i}": tuple("abcdefgh") for i in range(28)}
     logits = {name: generator.normal(size=8) for name in choices}
-    large = distribution.Distribution(choices, logits)
+    large = supernet_lib.Distribution(choices, logits)
     found = large.top_k(200)
     log_probs = [log_prob for _, log_prob in found]
     assert log_probs == sorted(log_probs, reverse=True)
@@ -80,7 +80,7 @@ def test_entropy_margin_and_divergence_by_hand(given):
     assert given.entropy()["a"] == pytest.approx(-np.sum(p * np.log(p)))
     first, second, _ = sorted(p, reverse=True)
     assert given.margin()["a"] == pytest.approx(first - second)
-    flat = distribution.Distribution(CHOICES)
+    flat = supernet_lib.Distribution(CHOICES)
     assert flat.entropy()["c"] == pytest.approx(np.log(4))
     assert flat.margin()["c"] == 0.0
     by_enumeration = sum(
@@ -93,20 +93,20 @@ def test_entropy_margin_and_divergence_by_hand(given):
 
 
 def test_a_single_candidate_has_margin_one():
-    only = distribution.Distribution({"a": ("p",)})
+    only = supernet_lib.Distribution({"a": ("p",)})
     assert only.margin() == {"a": 1.0}
     assert [dict(g) for g, _ in only.top_k(3)] == [{"a": "p"}]
 
 
 def test_bad_settings_are_refused(given):
     with pytest.raises(ValueError, match="must be 3 finite numbers"):
-        distribution.Distribution(CHOICES, {"a": [1.0]})
+        supernet_lib.Distribution(CHOICES, {"a": [1.0]})
     with pytest.raises(ValueError, match="must be 3 finite numbers"):
-        distribution.Distribution(CHOICES, {"a": [1.0, 2.0, float("nan")]})
+        supernet_lib.Distribution(CHOICES, {"a": [1.0, 2.0, float("nan")]})
     with pytest.raises(ValueError, match=r"unknown choices \['d'\]"):
-        distribution.Distribution(CHOICES, {"d": [1.0]})
+        supernet_lib.Distribution(CHOICES, {"d": [1.0]})
     with pytest.raises(ValueError, match="must have the same choices"):
-        given.kl_divergence(distribution.Distribution({"a": ("p",)}))
+        given.kl_divergence(supernet_lib.Distribution({"a": ("p",)}))
     with pytest.raises(ValueError, match="does not fit the search space"):
         given.log_prob({"a": "p"})
 
@@ -141,7 +141,7 @@ def test_the_share_within_a_limit_is_that_of_enumeration(
         }
     choices = tiny_space.choices()
     logits = {name: [0.5, -0.3, 0.1] for name in choices}
-    given = distribution.Distribution(choices, None if is_uniform else logits)
+    given = supernet_lib.Distribution(choices, None if is_uniform else logits)
     children = [
         dict(zip(choices, values, strict=True))
         for values in itertools.product(*choices.values())

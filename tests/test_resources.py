@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import snas_keras
-from snas_keras import costs, resources
+from snas_keras import costs
 from snas_keras import costs as costs_lib
+from snas_keras import supernet as supernet_lib
 from snas_keras.costs import _child_cost
+from snas_keras.supernet import _resource
 
 C = 4
 SIDE = 8
@@ -59,8 +61,8 @@ def small():
 
 
 def bound(supernet, *args, **kwargs):
-    resource = resources.Resource(*args, **kwargs)
-    return resources.ResourceLoss(resource, supernet.network)
+    resource = supernet_lib.Resource(*args, **kwargs)
+    return supernet_lib.ResourceLoss(resource, supernet.network)
 
 
 def value_and_gradients(loss, architecture, step=0):
@@ -178,8 +180,8 @@ def test_log_penalty_of_a_cost_below_one_is_zero_and_flat(small):
         np.testing.assert_array_equal(gradient, np.zeros(3))
 
 
-@pytest.mark.parametrize("form", resources.FORMS)
-@pytest.mark.parametrize("estimator", resources.ESTIMATORS)
+@pytest.mark.parametrize("form", _resource.FORMS)
+@pytest.mark.parametrize("estimator", _resource.ESTIMATORS)
 def test_penalty_is_proportional_to_the_weight(small, form, estimator):
     once, thrice = (
         value_and_gradients(
@@ -196,7 +198,7 @@ def test_penalty_is_proportional_to_the_weight(small, form, estimator):
         )
 
 
-@pytest.mark.parametrize("form", resources.FORMS)
+@pytest.mark.parametrize("form", _resource.FORMS)
 def test_value_of_the_score_function_is_that_of_the_draw(small, form):
     sample, score = (
         value_and_gradients(
@@ -286,7 +288,7 @@ def test_hard_draws_have_the_exact_mean_gradient(draws, estimator):
     assert (np.abs(found.mean(0) - wanted) <= ERRORS * error).all()
 
 
-@pytest.mark.parametrize("form", resources.FORMS)
+@pytest.mark.parametrize("form", _resource.FORMS)
 def test_score_function_of_relaxed_draws_has_the_pathwise_mean(form):
     """E[f(z) d log p(z)] = E[d f(z(logits, noise))], in pairs of one draw.
 
@@ -359,7 +361,7 @@ def test_child_cost_of_a_wrong_genotype_is_refused(small):
     ],
 )
 def test_config_holds_the_constructor_arguments(arguments):
-    resource = resources.Resource(**arguments)
+    resource = supernet_lib.Resource(**arguments)
     config = keras.saving.serialize_keras_object(resource)
     again = keras.saving.deserialize_keras_object(config)
     assert again.cost is snas_keras.COSTS[arguments["cost"]]
@@ -382,7 +384,7 @@ def energy(layer, input_shape):
 
 
 def test_config_of_a_registered_cost_of_your_own_survives():
-    resource = resources.Resource(energy, 0.5)
+    resource = supernet_lib.Resource(energy, 0.5)
     config = keras.saving.serialize_keras_object(resource)
     again = keras.saving.deserialize_keras_object(config)
     assert again.cost is energy
@@ -391,12 +393,12 @@ def test_config_of_a_registered_cost_of_your_own_survives():
 
 def test_a_cost_without_a_name_takes_that_of_its_type():
     cost = functools.partial(energy)
-    assert resources.Resource(cost, 0.5).name == "partial"
-    assert resources.Resource(cost, 0.5, name="energy").name == "energy"
+    assert supernet_lib.Resource(cost, 0.5).name == "partial"
+    assert supernet_lib.Resource(cost, 0.5, name="energy").name == "energy"
 
 
 def test_repr_is_short_and_complete():
-    text = repr(resources.Resource("flops", 0.5, "log", "sample", "f"))
+    text = repr(supernet_lib.Resource("flops", 0.5, "log", "sample", "f"))
     wanted = "Resource('f', weight=0.5, form='log', estimator='sample')"
     assert text == wanted
 
@@ -405,24 +407,24 @@ def test_repr_is_short_and_complete():
 def test_bad_weights_are_refused(weight):
     message = f"`weight` must be finite.*Received: weight={weight}"
     with pytest.raises(ValueError, match=message):
-        resources.Resource("flops", weight)
+        supernet_lib.Resource("flops", weight)
 
 
 def test_an_unknown_form_is_refused():
     message = r"`form` must be one of \['linear', 'log'\].*form='square'"
     with pytest.raises(ValueError, match=message):
-        resources.Resource("flops", 1.0, form="square")
+        supernet_lib.Resource("flops", 1.0, form="square")
 
 
 def test_an_unknown_estimator_is_refused():
     message = "`estimator` must be one of.*'score_function'.*'relaxed'"
     with pytest.raises(ValueError, match=message):
-        resources.Resource("flops", 1.0, estimator="relaxed")
+        supernet_lib.Resource("flops", 1.0, estimator="relaxed")
 
 
 def test_an_unknown_cost_is_refused():
     with pytest.raises(ValueError, match="cost='watts'"):
-        resources.Resource("watts", 1.0)
+        supernet_lib.Resource("watts", 1.0)
 
 
 def test_a_cost_that_is_zero_everywhere_is_refused(small):
@@ -461,31 +463,31 @@ def test_a_candidate_of_unknown_type_is_refused():
 
 
 def test_check_resources_makes_a_list(small):
-    one = resources.Resource("flops", 1.0)
-    two = resources.Resource("flops", 1.0, name="other")
+    one = supernet_lib.Resource("flops", 1.0)
+    two = supernet_lib.Resource("flops", 1.0, name="other")
     architecture = small.architecture
-    assert resources.check_resources(None, architecture) == []
-    assert resources.check_resources(one, architecture) == [one]
-    assert resources.check_resources((one, two), architecture) == [one, two]
+    assert _resource.check_resources(None, architecture) == []
+    assert _resource.check_resources(one, architecture) == [one]
+    assert _resource.check_resources((one, two), architecture) == [one, two]
 
 
 def test_two_resources_of_one_name_are_refused(small):
-    one = resources.Resource("flops", 1.0)
+    one = supernet_lib.Resource("flops", 1.0)
     message = r"name of its own.*Received: \['flops', 'flops'\]"
     with pytest.raises(ValueError, match=message):
-        resources.check_resources([one, one], small.architecture)
+        _resource.check_resources([one, one], small.architecture)
 
 
 def test_what_is_no_resource_is_refused(small):
     with pytest.raises(TypeError, match="Received: 'flops'"):
-        resources.check_resources("flops", small.architecture)
+        _resource.check_resources("flops", small.architecture)
 
 
 def test_a_score_function_without_a_density_is_refused():
     supernet = small_supernet(estimator="softmax")
-    resource = resources.Resource("flops", 1.0, estimator="score_function")
+    resource = supernet_lib.Resource("flops", 1.0, estimator="score_function")
     with pytest.raises(ValueError, match="draws from a known density"):
-        resources.check_resources(resource, supernet.architecture)
+        _resource.check_resources(resource, supernet.architecture)
 
 
 @pytest.fixture(scope="module")

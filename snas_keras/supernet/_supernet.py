@@ -7,79 +7,22 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import architecture as architecture_lib
 from snas_keras import costs as costs_lib
-from snas_keras import credit as credit_lib
-from snas_keras import (
-    estimators,
-    layers,
-    limits,
-    resources,
-    search_metrics,
-    spaces,
-)
+from snas_keras import estimators, layers, spaces
 from snas_keras import training as training_lib
 from snas_keras._utils import names as names_lib
+from snas_keras.supernet import (
+    _architecture,
+    _credit,
+    _limit,
+    _metrics,
+    _optimizers,
+    _resource,
+    _resource_loss,
+)
 
 MAX_RESOURCES = 8
 _LOGGER = logging.getLogger("snas_keras")
-
-
-def build_supernet(
-    space, estimator="relaxed", temperature=1.0, seed=0, recompute=False
-):
-    """Build the supernet of a search space.
-
-    Args:
-        space: SearchSpace.
-        estimator: str or function, one of `snas_keras.ESTIMATORS`, default
-            "relaxed", which is SNAS.
-        temperature: float above zero, default 1.0 as in the paper.
-        seed: int, of the architecture's draws, default 0. The initial weights
-            follow `keras.utils.set_random_seed`.
-        recompute: bool, whether every edge is computed again in the backward
-            pass in place of keeping what its candidates computed: less memory,
-            more time. Default False. Several replicas do without it.
-
-    Returns:
-        SuperNet, not compiled.
-
-    Raises:
-        TypeError: `space` is not a SearchSpace, or a candidate not a layer.
-        ValueError: the space has no choice, or candidates that do not fit.
-
-    Example:
-
-    >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4)
-    >>> supernet = build_supernet(space)
-    >>> supernet(np.zeros((2, 8, 8, 1))).shape
-    TensorShape([2, 10])
-    """
-    choices = spaces.check_space(space).choices()
-    architecture = architecture_lib.Architecture(
-        choices, estimator, temperature, seed
-    )
-    unique = spaces.unique_names()
-    weights = {
-        name: keras.Input(
-            batch_shape=(len(candidates),),
-            dtype="float32",
-            name=unique(f"z_{name}"),
-        )
-        for name, candidates in choices.items()
-    }
-    single_path = architecture.estimator is estimators.single_path
-
-    def choose(name, candidates):
-        candidates = layers.check_candidates(name, candidates)
-        edge = layers.MixedEdge(
-            candidates, name, single_path, name=unique(name)
-        )
-        return lambda inputs: edge(inputs, weights[name])
-
-    inputs, outputs = spaces.as_functional(space, choose)
-    network = keras.Model([inputs, weights], outputs, name=space.name)
-    return SuperNet(network, architecture, recompute)
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -108,18 +51,18 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
 
     def __init__(self, network, architecture, recompute=False, **kwargs):
         super().__init__(**kwargs)
-        if architecture.name != architecture_lib.NAME:
+        if architecture.name != _architecture.NAME:
             raise ValueError(
                 "The architecture of a SuperNet must keep its name "
-                f"{architecture_lib.NAME!r}, by which its optimizer is found. "
+                f"{_architecture.NAME!r}, by which its optimizer is found. "
                 f"Received: name={architecture.name!r}"
             )
         layers.share_traces(layers.mixed_edges(network), recompute)
         self.recompute = recompute
         self.network = network
         self.architecture = architecture
-        self.search_metrics = search_metrics.SearchMetrics([], [])
-        self.credit = credit_lib.Credit(architecture.choices)
+        self.search_metrics = _metrics.SearchMetrics([], [])
+        self.credit = _credit.Credit(architecture.choices)
         # The number of training steps so far, whatever the optimizer skipped.
         self.step = self._counter("step", "int64")
         self.given = {
@@ -162,7 +105,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
 
     def mode(self):
         """Return the one-hot weights of the child that `derive` names."""
-        return limits.mode_within(self.architecture, self.limits)
+        return _limit.mode_within(self.architecture, self.limits)
 
     def _weights(self):
         """The mode, or what `evaluate` was given."""
@@ -205,19 +148,23 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
                 density, no child is within a limit, or an option that Keras
                 cannot do under a distribution strategy.
         """
-        optimizer = _joint_optimizer(optimizer, architecture_optimizer)
+        optimizer = _optimizers.joint_optimizer(
+            optimizer, architecture_optimizer
+        )
         self._refuse_under_strategy(
             optimizer, {**kwargs, "jit_compile": jit_compile}
         )
-        resources_ = resources.check_resources(resource, self.architecture)
+        resources_ = _resource.check_resources(resource, self.architecture)
         if len(resources_) > MAX_RESOURCES:
             raise ValueError(
                 f"At most {MAX_RESOURCES} resources. Received: "
                 f"{len(resources_)}"
             )
-        losses = [resources.ResourceLoss(r, self.network) for r in resources_]
+        losses = [
+            _resource_loss.ResourceLoss(r, self.network) for r in resources_
+        ]
         kept = [
-            limits.Limit(r, costs_lib.ChildCost(self, r.cost))
+            _limit.Limit(r, costs_lib.ChildCost(self, r.cost))
             if r.limit is not None
             else None
             for r in resources_
@@ -237,7 +184,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
                 self.jit_compile,
             )
             self.limits = kept
-            self.search_metrics = search_metrics.SearchMetrics(losses, kept)
+            self.search_metrics = _metrics.SearchMetrics(losses, kept)
             first = [r.weight for r in resources_]
             self.resource_weights.assign(_padded(first))
             # Now, so that a file's optimizer state finds its variables.
@@ -471,27 +418,6 @@ class _DrawForEachBatch(keras.callbacks.Callback):
     def on_test_batch_begin(self, batch, logs=None):
         # Negative steps: no draw of the training.
         self.model.give(self.model.architecture.sample(-1 - batch))
-
-
-def _joint_optimizer(optimizer, architecture_optimizer):
-    """Route the logits to their own optimizer by their variables' path."""
-    optimizer = keras.optimizers.get(optimizer)
-    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
-        if architecture_optimizer is not None:
-            raise ValueError(
-                "`architecture_optimizer` must be None where `optimizer` is a "
-                f"MultiOptimizer. Received: {architecture_optimizer!r}"
-            )
-        return optimizer
-    if architecture_optimizer is None:
-        architecture_optimizer = keras.optimizers.Adam(3e-4, beta_1=0.5)
-    architecture_optimizer = keras.optimizers.get(architecture_optimizer)
-    pattern = rf"(.*/)?{architecture_lib.NAME}/.*"
-    return keras.optimizers.MultiOptimizer(
-        keras.optimizers.OptimizerMap(
-            optimizer, {pattern: architecture_optimizer}
-        )
-    )
 
 
 def _batch_size(x):

@@ -7,9 +7,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import distribution, estimators, spaces
+from snas_keras import estimators, spaces
 from snas_keras._utils import checks
 from snas_keras._utils import names as names_lib
+from snas_keras.supernet import _distribution
 
 # The optimizer of the logits is found by this name in their path; no layer of
 # a user is likely to have it.
@@ -238,7 +239,7 @@ class Architecture(keras.layers.Layer):
         {'block': 0.0}
         """
         logits = {name: np.array(v) for name, v in self.logits.items()}
-        return distribution.Distribution(self.choices, logits)
+        return _distribution.Distribution(self.choices, logits)
 
     def derive(self):
         """Return the mode as a Genotype; the first candidate wins ties."""

@@ -1,0 +1,17 @@
+"""The supernet: all children of a search space trained at once."""
+
+from snas_keras.supernet._architecture import Architecture
+from snas_keras.supernet._build import build_supernet
+from snas_keras.supernet._distribution import Distribution
+from snas_keras.supernet._resource import Resource
+from snas_keras.supernet._resource_loss import ResourceLoss
+from snas_keras.supernet._supernet import SuperNet
+
+__all__ = [
+    "Architecture",
+    "Distribution",
+    "Resource",
+    "ResourceLoss",
+    "SuperNet",
+    "build_supernet",
+]
