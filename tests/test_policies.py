@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from snas_keras import policies
+from snas_keras.tuner import _policies
 
 CHOICES = {"first": ("a", "b", "c"), "second": ("x", "y")}
 LOGITS = {"first": [0.5, -1.0, 0.2], "second": [0.3, 1.1]}
@@ -16,9 +16,9 @@ ALL = [
 ]
 
 
-@pytest.fixture(params=sorted(policies.POLICIES))
+@pytest.fixture(params=sorted(_policies.POLICIES))
 def policy(request):
-    return policies.POLICIES[request.param](CHOICES, LOGITS)
+    return _policies.POLICIES[request.param](CHOICES, LOGITS)
 
 
 def probabilities(policy):
@@ -66,11 +66,11 @@ def test_the_mean_update_is_the_gradient_of_the_expected_score():
     dE/dlogit_k = p_k (E[score | k] - E[score])
     """
     scores = np.random.default_rng(1).normal(size=len(ALL))
-    policy = policies.IndependentPolicy(CHOICES, LOGITS, learning_rate=1.0)
+    policy = _policies.IndependentPolicy(CHOICES, LOGITS, learning_rate=1.0)
     p = probabilities(policy)
     mean = {name: np.zeros(len(c)) for name, c in CHOICES.items()}
     for weight, score, values in zip(p, scores, ALL, strict=True):
-        one = policies.IndependentPolicy(CHOICES, LOGITS, learning_rate=1.0)
+        one = _policies.IndependentPolicy(CHOICES, LOGITS, learning_rate=1.0)
         one.learn(values, score - 7.0)
         for name in CHOICES:
             mean[name] += weight * (one.logits[name] - LOGITS[name])
@@ -84,7 +84,7 @@ def test_the_mean_update_is_the_gradient_of_the_expected_score():
 
 def test_the_recurrent_gradient_is_that_of_the_expected_score():
     """By enumeration against finite differences of one head's biases."""
-    policy = policies.RecurrentPolicy(CHOICES, LOGITS)
+    policy = _policies.RecurrentPolicy(CHOICES, LOGITS)
     scores = np.random.default_rng(1).normal(size=len(ALL))
     bias = policy.heads["second"].bias
     exact = []
@@ -111,8 +111,8 @@ def test_only_the_recurrent_policy_learns_that_choices_depend():
     """Scored is whether both choices agree; by halves no choice is better."""
     choices = {"first": ("a", "b"), "second": ("a", "b")}
     agreement = {}
-    for name in policies.POLICIES:
-        policy = policies.POLICIES[name](choices, learning_rate=0.05)
+    for name in _policies.POLICIES:
+        policy = _policies.POLICIES[name](choices, learning_rate=0.05)
         for _ in range(60):
             for values in itertools.product("ab", repeat=2):
                 agrees = 1.0 if values[0] == values[1] else -1.0

@@ -1,5 +1,6 @@
 """Oracles and tuners, through Keras Tuner's own calls and processes."""
 
+import importlib.util
 import itertools
 import json
 import os
@@ -507,7 +508,7 @@ def test_the_own_fit_of_a_hypermodel_is_used(dense_space, features):
 
 
 def test_missing_tensorboard_is_named(monkeypatch, dense_space):
-    monkeypatch.setattr(tuner.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"snas-keras\[tuner\]"):
         tuner.SearchSpaceHyperModel(dense_space, compile_child)
 

@@ -1,0 +1,70 @@
+"""An oracle that mutates a population."""
+
+from snas_keras.tuner import _oracle
+
+
+class RegularizedEvolutionOracle(_oracle.ChoicesOracle):
+    """Aging evolution: mutate the best of a few from a population that ages.
+
+    The first children are random. Then each proposal changes one choice of the
+    best among `sample_size` members drawn from the population, whose oldest
+    member leaves for every newcomer, however good it is.
+
+    Args:
+        space: as for `ChoicesOracle`.
+        objective: as for `ChoicesOracle`.
+        max_trials: as for `ChoicesOracle`.
+        population_size: int, default 20.
+        sample_size: int, default 5.
+        **kwargs: of `ChoicesOracle`.
+
+    Raises:
+        ValueError: sizes below one, or a sample larger than the population.
+
+    Reference:
+        Real, Aggarwal, Huang, Le, "Regularized Evolution for Image Classifier
+        Architecture Search", 2019, https://arxiv.org/abs/1802.01548.
+    """
+
+    def __init__(
+        self,
+        space,
+        objective=None,
+        max_trials=None,
+        *,
+        population_size=20,
+        sample_size=5,
+        **kwargs,
+    ):
+        super().__init__(space, objective, max_trials, **kwargs)
+        if not 1 <= sample_size <= population_size:
+            raise ValueError(
+                "`sample_size` must be from 1 to `population_size`. Received: "
+                f"sample_size={sample_size}, population_size={population_size}"
+            )
+        self.population_size = population_size
+        self.sample_size = sample_size
+        self.population = []
+
+    def propose(self):
+        if len(self.population) < self.population_size:
+            return {n: self.drawn(c) for n, c in self.choices.items()}
+        drawn = self.generator.choice(
+            len(self.population), self.sample_size, replace=False
+        )
+        parent, _ = max((self.population[i] for i in drawn), key=lambda m: m[1])
+        open_choices = [n for n, c in self.choices.items() if len(c) > 1]
+        name = self.drawn(open_choices or list(self.choices))
+        others = [c for c in self.choices[name] if c != parent[name]]
+        return {**parent, name: self.drawn(others or self.choices[name])}
+
+    def learn(self, values, score):
+        self.population.append([values, score])
+        del self.population[: -self.population_size]
+
+    def get_state(self):
+        return {**super().get_state(), "population": self.population}
+
+    def set_state(self, state):
+        super().set_state(state)
+        self.population = state["population"]

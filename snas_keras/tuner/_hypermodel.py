@@ -1,0 +1,71 @@
+"""Search spaces as hypermodels."""
+
+import importlib.util
+
+import keras_tuner
+
+from snas_keras import children as children_lib
+from snas_keras import spaces
+
+
+class SearchSpaceHyperModel(keras_tuner.HyperModel):
+    """Any search space as a hypermodel: each choice is an `hp.Choice`.
+
+    It works with every tuner of Keras Tuner; with `ArchitectureOracle` the
+    search is SNAS'.
+
+    Args:
+        space: SearchSpace.
+        compile: function (hp, model) -> None that compiles the child; it may
+            declare hyperparameters of its own, such as a learning rate.
+        fit: function (hp, model, *args, **kwargs) -> history, default
+            `model.fit`. It must hand on `callbacks`.
+        options: function (hp) -> dict of options of the space, such as a
+            width, default none.
+
+    Raises:
+        ModuleNotFoundError: tensorboard is missing, which Keras Tuner 1.4.8
+            imports in every trial without asking for it.
+
+    Example:
+
+    >>> def compile_child(hp, model):
+    ...     rate = hp.Float("learning_rate", 1e-3, 1e-1, sampling="log")
+    ...     model.compile(keras.optimizers.SGD(rate), "mse")
+    >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4)
+    >>> hypermodel = SearchSpaceHyperModel(space, compile_child)
+    >>> hp = keras_tuner.HyperParameters()
+    >>> hypermodel.build(hp).output_shape
+    (None, 10)
+    >>> sorted(hp.values)
+    ['block_0', 'block_1', 'block_2', 'learning_rate']
+    """
+
+    def __init__(self, space, compile, fit=None, options=None):
+        super().__init__()
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ModuleNotFoundError(
+                "Keras Tuner imports tensorboard in every trial. Install the "
+                "extra: pip install 'snas-keras[tuner]'"
+            )
+        self.space = spaces.check_space(space)
+        self.compile_child = compile
+        self.fit_child = fit
+        self.options = options
+
+    def build(self, hp):
+        """Build and compile the child that `hp` names."""
+        genotype = {
+            name: hp.Choice(name, list(candidates))
+            for name, candidates in self.space.choices().items()
+        }
+        options = self.options(hp) if self.options else {}
+        child = children_lib.build_child(self.space, genotype, **options)
+        self.compile_child(hp, child)
+        return child
+
+    def fit(self, hp, model, *args, **kwargs):
+        """Train the child."""
+        if self.fit_child is None:
+            return model.fit(*args, **kwargs)
+        return self.fit_child(hp, model, *args, **kwargs)
