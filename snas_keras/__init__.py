@@ -13,12 +13,14 @@ from snas_keras.children import (
 )
 from snas_keras.costs import COSTS, LatencyTable, measure_latency
 from snas_keras.estimators import ESTIMATORS
-from snas_keras.health import HealthGuard
 from snas_keras.layers import MixedEdge
-from snas_keras.report import search_report
-from snas_keras.retention import retention_report
-from snas_keras.search_logger import SearchLogger
-from snas_keras.space_report import space_report
+from snas_keras.reports import (
+    HealthGuard,
+    SearchLogger,
+    retention_report,
+    search_report,
+    space_report,
+)
 from snas_keras.spaces import (
     OPERATIONS,
     SEARCH_SPACES,

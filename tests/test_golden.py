@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import snas_keras
-from snas_keras import search_logger
+from snas_keras import reports
 from tests.golden import space
 from tests.processes import ROOT
 
@@ -60,7 +60,7 @@ def test_search_goes_on_from_the_checkpoint(folder, tmp_path):
         np.testing.assert_allclose(
             logits, expected(folder)[f"logits {name}"], atol=1e-4
         )
-    _, lines = search_logger.read_log(tmp_path)
+    _, lines = reports.read_log(tmp_path)
     assert [line["epoch"] for line in lines] == [0, 1]
 
 
@@ -75,6 +75,6 @@ def test_latency_table_knows_every_layer(folder, supernet):
 
 @every_version
 def test_log_is_read(folder):
-    about, lines = search_logger.read_log(folder)
+    about, lines = reports.read_log(folder)
     assert about["name"] == "golden"
     assert set(lines[0]["genotype"]) == set(space.golden().choices())

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import snas_keras
-from snas_keras import health
+from snas_keras import reports
+from snas_keras.reports import _health
 
 CHOICES = {f"edge_{i}": ("none", "conv", "skip") for i in range(5)}
-FACTS = health.Facts(
+FACTS = _health.Facts(
     choices=CHOICES,
     skips={name: ["skip"] for name in CHOICES},
     nones={name: ["none"] for name in CHOICES},
@@ -60,38 +61,38 @@ def with_one(word, other, number):
 
 def test_skips_and_none_that_take_over_are_named():
     four, three = with_one("skip", "conv", 4), with_one("skip", "conv", 3)
-    assert found(health.taken_over, line(four)) == ["skips"]
-    assert found(health.taken_over, line(three)) == []
-    assert found(health.taken_over, line("none")) == ["none"]
-    assert found(health.taken_over, line("conv")) == []
+    assert found(_health.taken_over, line(four)) == ["skips"]
+    assert found(_health.taken_over, line(three)) == []
+    assert found(_health.taken_over, line("none")) == ["none"]
+    assert found(_health.taken_over, line("conv")) == []
 
 
 def test_ties_at_the_start_are_no_collapse():
     """Logits still even, of which the first candidate, `none`, is the mode."""
-    assert found(health.taken_over, line("none", 0.1)) == []
-    assert found(health.lost_nodes, line("none", 0.1)) == []
+    assert found(_health.taken_over, line("none", 0.1)) == []
+    assert found(_health.lost_nodes, line("none", 0.1)) == []
 
 
 def test_a_node_without_live_edges_is_named():
-    assert found(health.lost_nodes, line(with_one("none", "conv", 2))) == [
+    assert found(_health.lost_nodes, line(with_one("none", "conv", 2))) == [
         "add"
     ]
-    assert found(health.lost_nodes, line(with_one("none", "conv", 1))) == []
-    assert found(health.lost_nodes, line("none")) == ["add", "add_1"]
+    assert found(_health.lost_nodes, line(with_one("none", "conv", 1))) == []
+    assert found(_health.lost_nodes, line("none")) == ["add", "add_1"]
 
 
 def test_probabilities_that_stand_still_undecided_are_stuck():
     same = [line("conv", 0.5)] * 3
-    assert found(health.stuck, *same) == [""]
-    assert found(health.stuck, *same[:2]) == []
+    assert found(_health.stuck, *same) == [""]
+    assert found(_health.stuck, *same[:2]) == []
     moving = [line("conv", s) for s in (0.4, 0.5, 0.6)]
-    assert found(health.stuck, *moving) == []
-    assert found(health.stuck, *[line("conv", 6.0)] * 3) == []
+    assert found(_health.stuck, *moving) == []
+    assert found(_health.stuck, *[line("conv", 6.0)] * 3) == []
 
 
 def test_a_cost_that_leaves_its_limit_is_named():
     def costs(*values):
-        return found(health.drifting, *(line("conv", cost=v) for v in values))
+        return found(_health.drifting, *(line("conv", cost=v) for v in values))
 
     assert costs(120, 0, 125, 0, 130) == ["flops"]
     assert costs(120, 0, 130, 0, 125) == []
@@ -103,7 +104,7 @@ def test_a_cost_that_leaves_its_limit_is_named():
 def test_a_limit_that_only_the_mean_comes_near_is_named():
     def costs(*pairs, sharpness=3.0):
         lines = [line("conv", sharpness, *pair) for pair in pairs]
-        return found(health.torn, *lines)
+        return found(_health.torn, *lines)
 
     assert costs((90, 40), (85, 40)) == ["flops"]
     assert costs((90, 40)) == []
@@ -115,29 +116,29 @@ def test_a_limit_that_only_the_mean_comes_near_is_named():
 def test_the_torn_choice_is_named():
     torn = line("conv", cost=90.0, child=40.0)
     torn["margin"]["edge_3"] = 0.01
-    [(_, message)] = health.torn(FACTS, [torn, torn], 2)
+    [(_, message)] = _health.torn(FACTS, [torn, torn], 2)
     assert "likely 'edge_3'" in message
 
 
 def test_candidates_that_were_hardly_trained_are_named():
     few = line("conv", exposure=(30, 1, 30))
-    assert found(health.hardly_trained, few, few) == [""]
-    [(_, message)] = health.hardly_trained(FACTS, [few, few], 2)
+    assert found(_health.hardly_trained, few, few) == [""]
+    [(_, message)] = _health.hardly_trained(FACTS, [few, few], 2)
     assert "edge_0: conv, edge_1: conv, edge_2: conv and 2 more" in message
     others = line("conv", exposure=(0, 1, 0))
-    assert found(health.hardly_trained, others, others) == []
-    assert found(health.hardly_trained, few) == []
+    assert found(_health.hardly_trained, others, others) == []
+    assert found(_health.hardly_trained, few) == []
     even = line("conv", exposure=(4, 1, 4))
-    assert found(health.hardly_trained, even, even) == []
+    assert found(_health.hardly_trained, even, even) == []
     early = line("conv", exposure=(30, 0, 1), steps=30)
-    assert found(health.hardly_trained, early, early) == []
+    assert found(_health.hardly_trained, early, early) == []
 
 
 def test_facts_of_a_supernet_know_its_roles_and_nodes(tiny_space, compiled):
     supernet = compiled(
         tiny_space, resource=snas_keras.Resource("flops", limit="50%")
     )
-    facts = health.facts_of(supernet)
+    facts = _health.facts_of(supernet)
     assert facts.skips["left_0"] == ["skip"]
     assert facts.nones["right_1"] == ["none"]
     assert facts.trained["right_1"] == ["conv"]
@@ -152,7 +153,7 @@ def test_the_nodes_of_the_papers_cell_are_found():
     space = snas_keras.SEARCH_SPACES["snas_cifar"](
         cells=1, channels=2, input_shape=(8, 8, 3)
     )
-    facts = health.facts_of(snas_keras.build_supernet(space))
+    facts = _health.facts_of(snas_keras.build_supernet(space))
     names = [f"reduce_{i}->4" for i in range(4)]
     assert list(facts.nodes.values())[2] == names
     assert facts.skips[names[0]] == ["skip_connect"]
@@ -178,7 +179,7 @@ def test_planted_collapse_is_said_once_and_kept(
 ):
     """`none` everywhere, far from even: three checks, over nine epochs."""
     logits = dict.fromkeys(NAMES, [8.0, 0.0, 0.0])
-    with pytest.warns(health.SearchWarning) as caught:
+    with pytest.warns(reports.SearchWarning) as caught:
         guard = planted(
             tiny_space, images, compiled, logits, epochs=9, path=tmp_path
         )
@@ -193,7 +194,7 @@ def test_planted_collapse_is_said_once_and_kept(
     texts = [
         str(w.message)
         for w in caught
-        if issubclass(w.category, health.SearchWarning)
+        if issubclass(w.category, reports.SearchWarning)
     ]
     assert texts == [entry["message"] for entry in guard.found]
     assert "leave `none` out" in texts[0]
@@ -203,7 +204,7 @@ def test_planted_collapse_is_said_once_and_kept(
 
 def test_planted_standstill_is_caught(tiny_space, images, compiled):
     options = {"architecture_optimizer": keras.optimizers.SGD(0.0)}
-    with pytest.warns(health.SearchWarning, match="hardly moved"):
+    with pytest.warns(reports.SearchWarning, match="hardly moved"):
         guard = planted(tiny_space, images, compiled, {}, **options)
     assert [entry["check"] for entry in guard.found] == ["stuck"]
 
@@ -216,7 +217,7 @@ def test_planted_drift_is_caught(tiny_space, images, compiled):
         ),
         "architecture_optimizer": keras.optimizers.Adam(0.2),
     }
-    with pytest.warns(health.SearchWarning, match="goes away from it"):
+    with pytest.warns(reports.SearchWarning, match="goes away from it"):
         guard = planted(tiny_space, images, compiled, {}, epochs=6, **options)
     assert [entry["check"] for entry in guard.found] == ["drifting"]
 
@@ -225,13 +226,13 @@ def test_what_was_said_before_a_kill_is_not_said_again(
     tiny_space, images, compiled, tmp_path
 ):
     still = {"architecture_optimizer": keras.optimizers.SGD(0.0)}
-    with pytest.warns(health.SearchWarning):
+    with pytest.warns(reports.SearchWarning):
         planted(tiny_space, images, compiled, {}, path=tmp_path, **still)
     still = {"architecture_optimizer": keras.optimizers.SGD(0.0)}
     supernet = compiled(tiny_space, **still)
     guard = snas_keras.HealthGuard(tmp_path, patience=2)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", health.SearchWarning)
+        warnings.simplefilter("error", reports.SearchWarning)
         supernet.fit(
             *images, initial_epoch=3, epochs=6, verbose=0, callbacks=[guard]
         )
@@ -255,7 +256,7 @@ def test_a_healthy_search_is_silent():
     )
     guard = snas_keras.HealthGuard(patience=3)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", health.SearchWarning)
+        warnings.simplefilter("error", reports.SearchWarning)
         supernet.fit(
             *(x.astype("float32"), y),
             batch_size=16,

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import axis, colors, text
 from matplotlib.backends import backend_agg
 
-from snas_keras import pictures
+from snas_keras.reports import _figures
 from tests import planted
 
 MANY = {f"choice_{i}": [f"candidate_{j}" for j in range(12)] for i in range(60)}
@@ -73,12 +73,12 @@ def texts_of(figure):
 def figures(kind):
     about, lines = planted.run(kind)
     choices, last = about["choices"], lines[-1]
-    yield pictures.choices(choices, last["probabilities"])
-    yield pictures.probabilities(choices, lines)
-    yield pictures.search(about, lines)
-    yield pictures.credit(choices, last)
-    for name in pictures.cells_of(choices):
-        yield pictures.cell(name, choices, last["probabilities"])
+    yield _figures.choices(choices, last["probabilities"])
+    yield _figures.probabilities(choices, lines)
+    yield _figures.search(about, lines)
+    yield _figures.credit(choices, last)
+    for name in _figures.cells_of(choices):
+        yield _figures.cell(name, choices, last["probabilities"])
 
 
 @pytest.mark.parametrize("kind", planted.KINDS)
@@ -121,7 +121,7 @@ def test_labels_are_legible_whatever_the_names(monkeypatch, choices):
 
 def test_a_picture_with_overlapping_labels_would_be_found():
     about, lines = planted.run("cells", epochs=1)
-    figure = pictures.cell(
+    figure = _figures.cell(
         "normal", about["choices"], lines[-1]["probabilities"]
     )
     figure.set_size_inches(2.0, 2.0)
@@ -131,7 +131,7 @@ def test_a_picture_with_overlapping_labels_would_be_found():
 
 def test_sixty_choices_of_twelve_candidates_are_legible():
     p = {name: np.full(12, 1 / 12) for name in MANY}
-    figure = pictures.choices(MANY, p)
+    figure = _figures.choices(MANY, p)
     assert_legible(figure)
     bars = figure.axes[0].containers
     looks = {(b[0].get_facecolor(), b[0].get_hatch()) for b in bars}
@@ -139,7 +139,7 @@ def test_sixty_choices_of_twelve_candidates_are_legible():
 
 
 def test_twelve_candidates_have_twelve_lines():
-    styles = [pictures._line(index) for index in range(12)]
+    styles = [_figures._line(index) for index in range(12)]
     for first, second in itertools.combinations(styles, 2):
         differs = [
             k for k in ("color", "linestyle", "marker") if first[k] != second[k]
@@ -152,7 +152,7 @@ def test_every_colour_stands_out_from_white():
 
     The lightest colours of Okabe and Ito have a little less.
     """
-    for color in pictures.COLORS:
+    for color in _figures.COLORS:
         channels = np.array(colors.to_rgb(color))
         linear = np.where(
             channels <= 0.04045,
@@ -166,11 +166,11 @@ def test_every_colour_stands_out_from_white():
 def test_the_cell_shows_every_edge_with_its_candidate_and_probability():
     about, lines = planted.run("cells")
     choices, last = about["choices"], lines[-1]
-    figure = pictures.cell("normal", choices, last["probabilities"])
+    figure = _figures.cell("normal", choices, last["probabilities"])
     written = texts_of(figure)
     arrows = [t for t in figure.axes[0].texts if hasattr(t, "arrow_patch")]
     edges = sorted(
-        pictures.cells_of(choices)["normal"].items(),
+        _figures.cells_of(choices)["normal"].items(),
         key=lambda e: (e[1][1], e[1][0]),
     )
     assert len(arrows) == len(edges) == 14
@@ -190,7 +190,7 @@ def test_the_cell_shows_a_genotype_that_is_not_the_likeliest():
     about, lines = planted.run("cells")
     p = lines[-1]["probabilities"]
     genotype = {name: "none" for name in p}
-    figure = pictures.cell("normal", about["choices"], p, genotype)
+    figure = _figures.cell("normal", about["choices"], p, genotype)
     written = [t for t in texts_of(figure) if t.startswith("none")]
     wanted = [f"none {v[0]:.2f}" for n, v in p.items() if "normal" in n]
     assert sorted(written) == sorted(wanted)
@@ -200,7 +200,7 @@ def test_the_cell_shows_a_genotype_that_is_not_the_likeliest():
 def test_the_lowest_panel_of_every_column_numbers_the_epochs(monkeypatch):
     monkeypatch.setitem(planted.KINDS, "other", CROWD)
     about, lines = planted.run("other")
-    figure = pictures.probabilities(about["choices"], lines)
+    figure = _figures.probabilities(about["choices"], lines)
     boxes(figure)
     numbered = [
         axes.get_title()
@@ -212,7 +212,7 @@ def test_the_lowest_panel_of_every_column_numbers_the_epochs(monkeypatch):
 
 def test_curves_are_the_logs():
     about, lines = planted.run("chain")
-    figure = pictures.search(about, lines)
+    figure = _figures.search(about, lines)
     curves = {
         (axes.get_title(), line.get_label()): line.get_ydata()
         for axes in figure.axes
@@ -231,7 +231,7 @@ def test_curves_are_the_logs():
         curves["entropy and temperature", "entropy, share of its maximum"],
         [sum(x["entropy"].values()) / most for x in lines],
     )
-    shown = pictures.probabilities(about["choices"], lines).axes[0].lines
+    shown = _figures.probabilities(about["choices"], lines).axes[0].lines
     np.testing.assert_allclose(
         shown[1].get_ydata(),
         [x["probabilities"]["block_0"][1] for x in lines],
@@ -240,7 +240,7 @@ def test_curves_are_the_logs():
 
 def test_a_heat_map_shows_the_credit_where_a_candidate_is_known():
     about, lines = planted.run("chain")
-    figure = pictures.credit(about["choices"], lines[-1])
+    figure = _figures.credit(about["choices"], lines[-1])
     image = figure.axes[0].images[0].get_array()
     assert image.shape == (3, 6)
     np.testing.assert_allclose(
@@ -252,15 +252,15 @@ def test_a_heat_map_shows_the_credit_where_a_candidate_is_known():
 def test_one_epoch_is_enough_and_a_lost_metric_leaves_a_gap():
     about, lines = planted.run("chain", epochs=1)
     lines[0]["logs"]["val_loss"] = None
-    assert_legible(pictures.search(about, lines))
-    assert_legible(pictures.probabilities(about["choices"], lines))
+    assert_legible(_figures.search(about, lines))
+    assert_legible(_figures.probabilities(about["choices"], lines))
 
 
 def test_validation_every_other_epoch_is_one_curve():
     about, lines = planted.run("chain", epochs=6)
     for line in lines[1::2]:
         del line["logs"]["val_loss"]
-    axes = pictures.search(about, lines).axes[0]
+    axes = _figures.search(about, lines).axes[0]
     [curve] = [x for x in axes.lines if x.get_label() == "validation"]
     assert list(curve.get_xdata()) == [1, 3, 5]
     assert list(curve.get_ydata()) == [
@@ -274,7 +274,7 @@ def test_what_was_never_known_leaves_an_empty_panel():
     about["costs"]["latency"] = {"minimum": 1, "maximum": 2, "limit": None}
     for line in lines:
         line["logs"] = {"loss": None}
-    figure = pictures.search(about, lines)
+    figure = _figures.search(about, lines)
     assert_legible(figure)
     assert [axes.get_title() for axes in figure.axes if axes.axison] == [
         *("loss", "entropy and temperature", "flops", "parameters", "latency")
@@ -283,12 +283,12 @@ def test_what_was_never_known_leaves_an_empty_panel():
 
 def test_an_unknown_cell_is_refused():
     with pytest.raises(ValueError, match=r"Received: 'x'. Found: \['c'\]"):
-        pictures.cell("x", {"c_0->2": ["a"]}, {})
+        _figures.cell("x", {"c_0->2": ["a"]}, {})
 
 
 def test_cells_are_found_by_the_names_of_their_edges():
     names = ["normal_0->2", "0->1", "my_cell_10->11", "head", "a->b"]
-    assert pictures.cells_of(names) == {
+    assert _figures.cells_of(names) == {
         "normal": {"normal_0->2": (0, 2)},
         "": {"0->1": (0, 1)},
         "my_cell": {"my_cell_10->11": (10, 11)},

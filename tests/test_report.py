@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import snas_keras
-from snas_keras import objectives, pictures, retention
+from snas_keras import objectives, reports
+from snas_keras.reports import _figures, _retention
 from tests import planted
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -29,9 +30,9 @@ def folders(tmp_path_factory):
     for kind in planted.KINDS:
         made[kind] = tmp_path_factory.mktemp(kind)
         planted.write(made[kind], kind)
-    retention.RetentionReport(
+    reports.RetentionReport(
         metric="accuracy",
-        values={retention.SEARCH: [0.8, 0.9], retention.MODE: [0.7]},
+        values={_retention.SEARCH: [0.8, 0.9], _retention.MODE: [0.7]},
         cost="flops",
         costs={"child": 5.8e5},
     ).save(made["chain"] / "retention.json")
@@ -118,13 +119,13 @@ def test_the_pictures_of_cells_show_the_genotype(tmp_path, monkeypatch):
     _, lines = planted.write(tmp_path, "cells", epochs=1)
     lines[0]["genotype"] = dict.fromkeys(lines[0]["genotype"], "none")
     (tmp_path / "search.jsonl").write_text(json.dumps(lines[0]))
-    drawn, draw = [], pictures.cell
+    drawn, draw = [], _figures.cell
 
     def spy(*args):
         drawn.append(draw(*args))
         return drawn[-1]
 
-    monkeypatch.setattr(pictures, "cell", spy)
+    monkeypatch.setattr(_figures, "cell", spy)
     snas_keras.search_report(tmp_path)
     written = [t.get_text() for f in drawn for t in f.axes[0].texts]
     assert sum(text.startswith("none ") for text in written) == 28
@@ -133,7 +134,7 @@ def test_the_pictures_of_cells_show_the_genotype(tmp_path, monkeypatch):
 def test_saved_reports_and_warnings_are_on_the_page(pages):
     page = pages["chain"]
     assert "Epoch 4: skips &lt;took&gt; over" in page
-    assert cells_of(page, retention.SEARCH)[0] == "0.8500"
+    assert cells_of(page, _retention.SEARCH)[0] == "0.8500"
     assert cells_of(page, "a") == ["0.9", "9"]
     assert "Hypervolume" in page
     captions = re.findall("<caption>(.*?)</caption>", page)

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 import snas_keras
 from snas_keras import costs as costs_lib
-from snas_keras import retention
+from snas_keras import reports
 from snas_keras.costs import _child_cost
+from snas_keras.reports import _retention
 from tests import conftest
 
 
@@ -57,19 +58,19 @@ def test_rows_are_those_of_a_saved_supernet(tmp_path, searched, report, images):
     searched.save(tmp_path / "search.keras")
     loaded = keras.models.load_model(tmp_path / "search.keras")
     x, y = images
-    for draw, value in enumerate(report.values[retention.SEARCH]):
+    for draw, value in enumerate(report.values[_retention.SEARCH]):
         z = loaded.architecture.sample(-1 - draw)
         logits = loaded.network([tf.constant(x), z]).numpy()
         assert value == pytest.approx(np.mean(logits.argmax(-1) == y))
     derived = loaded.derive()
-    [mode] = report.values[retention.MODE]
+    [mode] = report.values[_retention.MODE]
     assert mode == pytest.approx(child_accuracy(loaded, derived, images, False))
-    [recalibrated] = report.values[retention.RECALIBRATED]
+    [recalibrated] = report.values[_retention.RECALIBRATED]
     assert recalibrated == pytest.approx(
         child_accuracy(loaded, derived, images)
     )
     assert report.gap == pytest.approx(
-        np.mean(report.values[retention.SEARCH]) - recalibrated
+        np.mean(report.values[_retention.SEARCH]) - recalibrated
     )
 
 
@@ -90,12 +91,12 @@ def test_costs_are_those_of_the_children(searched, report):
 def test_random_children_are_others_of_nearly_the_same_cost(searched):
     derived = searched.derive()
     prices = costs_lib.ChildCost(searched, "flops")
-    found = retention._nearest(prices, derived, 2, seed=0)
+    found = _retention._nearest(prices, derived, 2, seed=0)
     assert derived not in found
     everyone = [
         prices(genotype)
         for seed in range(50)
-        for genotype in retention._nearest(prices, derived, 20, seed)
+        for genotype in _retention._nearest(prices, derived, 20, seed)
     ]
     distances = np.abs(np.array(everyone) - prices(derived))
     for genotype in found:
@@ -127,14 +128,14 @@ def test_random_children_of_an_unusual_child_cost_the_same(common):
     derived = dict.fromkeys(price.choices, common)
     derived.update(layer_3="units_5", layer_7="units_5", layer_9="units_30")
     derived = snas_keras.Genotype(derived)
-    found = retention._nearest(price, derived, 8, seed=0)
+    found = _retention._nearest(price, derived, 8, seed=0)
     assert len(set(found)) == 8
     assert derived not in found
     assert [price(g) for g in found] == pytest.approx(
         [price(derived)] * 8, rel=0.02
     )
-    assert found == retention._nearest(price, derived, 8, seed=0)
-    assert found != retention._nearest(price, derived, 8, seed=1)
+    assert found == _retention._nearest(price, derived, 8, seed=0)
+    assert found != _retention._nearest(price, derived, 8, seed=1)
 
 
 @pytest.mark.parametrize("cheapest", [True, False])
@@ -144,7 +145,7 @@ def test_the_extreme_child_has_the_random_children_next_to_it(cheapest):
     end = snas_keras.Genotype(
         dict.fromkeys(price.choices, "units_1" if cheapest else "units_30")
     )
-    found = retention._nearest(price, end, 8, seed=0)
+    found = _retention._nearest(price, end, 8, seed=0)
     assert len(set(found)) == 8
     assert end not in found
 
@@ -152,7 +153,7 @@ def test_the_extreme_child_has_the_random_children_next_to_it(cheapest):
 def test_a_small_space_has_fewer_random_children(searched):
     price = costs_lib.ChildCost(searched, "flops")
     derived = searched.derive()
-    found = retention._nearest(price, derived, 500, seed=0)
+    found = _retention._nearest(price, derived, 500, seed=0)
     size = np.prod([len(names) for names in price.choices.values()])
     assert len(found) == len(set(found)) == size - 1
 
@@ -162,7 +163,7 @@ def test_one_hot_draws_follow_the_probabilities(searched):
     name = next(iter(searched.architecture.choices))
     candidates = searched.architecture.choices[name]
     drawn = [
-        retention._genotype(searched.architecture, -1 - i)[name]
+        _retention._genotype(searched.architecture, -1 - i)[name]
         for i in range(2000)
     ]
     frequencies = [drawn.count(candidate) / 2000 for candidate in candidates]
@@ -184,7 +185,7 @@ def test_the_search_itself_is_left_as_it_was(searched, images):
 
 def test_files_hold_the_report(tmp_path, report):
     report.save(tmp_path / "retention.json")
-    assert retention.RetentionReport.load(tmp_path / "retention.json") == report
+    assert reports.RetentionReport.load(tmp_path / "retention.json") == report
     content = json.loads((tmp_path / "retention.json").read_text())
     assert content["gap"] == report.gap
     table = (tmp_path / "retention.md").read_text()
@@ -196,12 +197,12 @@ def test_files_hold_the_report(tmp_path, report):
 
 def test_every_row_is_there_with_its_number_of_values(report):
     assert {row: len(v) for row, v in report.values.items()} == {
-        retention.SEARCH: 3,
-        retention.ONE_HOT: 3,
-        retention.MODE: 1,
-        retention.RECALIBRATED: 1,
-        retention.RANDOM: 4,
-        retention.FINE_TUNED: 1,
+        _retention.SEARCH: 3,
+        _retention.ONE_HOT: 3,
+        _retention.MODE: 1,
+        _retention.RECALIBRATED: 1,
+        _retention.RANDOM: 4,
+        _retention.FINE_TUNED: 1,
     }
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import snas_keras
 from snas_keras import costs as costs_lib
-from snas_keras import search_logger
+from snas_keras.reports import _log
 
 
 def searched(space, data, compiled, path, epochs=3, **options):
@@ -114,7 +114,7 @@ def test_a_resumed_search_replaces_the_epochs_it_runs_again(
 
 
 def test_a_metric_that_is_not_a_number_is_null(tmp_path):
-    text = search_logger._dump({"logs": {"loss": float("nan")}, "x": [1.0]})
+    text = _log._dump({"logs": {"loss": float("nan")}, "x": [1.0]})
     assert json.loads(text) == {"logs": {"loss": None}, "x": [1.0]}
 
 
@@ -151,7 +151,7 @@ def test_tensorboard_gets_scalars(tiny_space, images, compiled, tmp_path):
 def test_without_tensorboard_the_log_is_written_and_asking_names_the_extra(
     monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(search_logger, "_has_tensorboard", lambda: False)
+    monkeypatch.setattr(_log, "_has_tensorboard", lambda: False)
     assert not snas_keras.SearchLogger(tmp_path).tensorboard
     with pytest.raises(ModuleNotFoundError, match=r"snas-keras\[tensorboard\]"):
         snas_keras.SearchLogger(tmp_path, tensorboard=True)

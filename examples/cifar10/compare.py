@@ -22,10 +22,11 @@ import numpy as np
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import costs, retention
+from snas_keras import costs, reports
 from snas_keras import costs as costs_lib
 from snas_keras._utils import files
 from snas_keras.costs import _child_cost
+from snas_keras.reports import _retention
 
 METHODS = {
     "snas": "SNAS",
@@ -34,10 +35,10 @@ METHODS = {
     "random": "random search",
 }
 KEPT = {
-    retention.SEARCH: "supernet in search",
-    retention.MODE: "child as it is",
-    retention.RECALIBRATED: "child, recalibrated",
-    retention.RANDOM: "random children",
+    _retention.SEARCH: "supernet in search",
+    _retention.MODE: "child as it is",
+    _retention.RECALIBRATED: "child, recalibrated",
+    _retention.RANDOM: "random children",
 }
 RULED = "child by DARTS' rule, recalibrated"
 RULES = {"mode": "", "darts": ", DARTS' rule", "best": ""}
@@ -200,7 +201,7 @@ def gradient_search(args, method, seed, train, valid):
         served, epochs=epochs, callbacks=callbacks, verbose=2
     )
     genotypes = {"mode": supernet.derive()}
-    found = retention.retention_report(
+    found = reports.retention_report(
         supernet,
         valid,
         batches,

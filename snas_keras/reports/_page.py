@@ -9,10 +9,11 @@ import string
 
 import numpy as np
 
-from snas_keras import pictures, search_logger, spaces
+from snas_keras import spaces
 from snas_keras import supernet as supernet_lib
 from snas_keras._utils import files
 from snas_keras._utils import text as text_lib
+from snas_keras.reports import _figures, _log
 
 REPORT = "report.html"
 WARNINGS = "warnings.jsonl"
@@ -63,7 +64,7 @@ def search_report(run_directory, path=None):
     FileNotFoundError: There is no file 'runs/none/search.json'...
     """
     run_directory = pathlib.Path(run_directory)
-    about, lines = search_logger.read_log(run_directory)
+    about, lines = _log.read_log(run_directory)
     path = pathlib.Path(path or run_directory / REPORT)
     sections = [
         _summary(about, lines),
@@ -109,7 +110,7 @@ def _summary(about, lines):
 def _warnings(path):
     if not path.exists():
         return ""
-    entries = search_logger.read_lines(path, {"epoch": int, "message": str})
+    entries = _log.read_lines(path, {"epoch": int, "message": str})
     items = "".join(
         f"<li>Epoch {w['epoch'] + 1}: {html.escape(w['message'])}</li>"
         for w in entries
@@ -141,10 +142,10 @@ def _costs(about, last):
 
 def _decisions(about, last):
     choices, p = about["choices"], last["probabilities"]
-    cells = pictures.cells_of(choices)
+    cells = _figures.cells_of(choices)
     shown = [
         _picture(
-            pictures.cell(name, choices, p, last["genotype"]),
+            _figures.cell(name, choices, p, last["genotype"]),
             f"The cell {name}. An arrow is as wide as its candidate is "
             "probable; none is dashed.",
         )
@@ -152,13 +153,13 @@ def _decisions(about, last):
     ]
     shown.append(
         _picture(
-            pictures.choices(choices, p),
+            _figures.choices(choices, p),
             "The probabilities of all candidates.",
         )
     )
     shown.append(
         _picture(
-            pictures.credit(choices, last),
+            _figures.credit(choices, last),
             "Moving means over the last hundred steps or so. Left: the credit, "
             "what a little more of a candidate does to the task loss; blue "
             "helps. Then what pulls at the logits, the task and the penalty; "
@@ -172,11 +173,11 @@ def _course(about, lines):
     return _section(
         "Course of the search",
         _picture(
-            pictures.search(about, lines),
+            _figures.search(about, lines),
             "Metrics, entropy, temperature, and costs against their limits.",
         )
         + _picture(
-            pictures.probabilities(about["choices"], lines),
+            _figures.probabilities(about["choices"], lines),
             "The probability of every candidate, choice by choice.",
         ),
     )

@@ -9,8 +9,9 @@ import warnings
 import keras
 import numpy as np
 
-from snas_keras import layers, search_logger
+from snas_keras import layers
 from snas_keras._utils import checks, files
+from snas_keras.reports import _snapshot
 
 WARNINGS = "warnings.jsonl"
 # Shares of all choices, of a limit, or of an even exposure.
@@ -68,7 +69,7 @@ class HealthGuard(keras.callbacks.Callback):
         self.found = []
 
     def on_train_begin(self, logs=None):
-        self.watch = search_logger.Watch(self.model)
+        self.watch = _snapshot.Watch(self.model)
         self.facts = facts_of(self.model)
         self.lines = None
 

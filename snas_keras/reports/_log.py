@@ -9,9 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras import costs as costs_lib
-from snas_keras import pictures
 from snas_keras._utils import files, plots
+from snas_keras.reports import _figures, _snapshot
 
 LOG = "search.jsonl"
 ABOUT = "search.json"
@@ -88,7 +87,7 @@ class SearchLogger(keras.callbacks.Callback):
         self.writer = None
 
     def on_train_begin(self, logs=None):
-        self.watch = Watch(self.model, self.costs)
+        self.watch = _snapshot.Watch(self.model, self.costs)
         self.lines = None
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -140,8 +139,8 @@ class SearchLogger(keras.callbacks.Callback):
             return
         choices = self.watch.about()["choices"]
         for name, figure in (
-            ("choices", pictures.choices(choices, line["probabilities"])),
-            ("credit", pictures.credit(choices, line)),
+            ("choices", _figures.choices(choices, line["probabilities"])),
+            ("credit", _figures.credit(choices, line)),
         ):
             tf.summary.image(name, plots.pixels(figure)[None])
 
@@ -243,93 +242,6 @@ def _check_line(line, place, choices):
                 f"takes {taken!r} and has {len(p)} probabilities, there its "
                 f"candidates are {candidates}."
             )
-
-
-class Watch:
-    """Read off a supernet what a search has decided so far.
-
-    Args:
-        supernet: SuperNet, compiled.
-        costs: sequence of str or function, beside the compiled ones.
-    """
-
-    def __init__(self, supernet, costs=()):
-        if not hasattr(supernet, "search_metrics"):
-            raise TypeError(
-                "Only a search can be watched: fit a SuperNet. Received: "
-                f"{type(supernet).__name__} {supernet.name!r}"
-            )
-        self.supernet = supernet
-        self.resources = [
-            loss.resource for loss in supernet.search_metrics.resource_losses
-        ]
-        self.costs = {
-            resource.name: costs_lib.ChildCost(supernet, resource.cost)
-            for resource in self.resources
-        }
-        for cost in costs:
-            read = costs_lib.ChildCost(supernet, cost)
-            self.costs.setdefault(read.name, read)
-        self.limits = {
-            limit.resource.name: limit.value
-            for limit in supernet.limits
-            if limit
-        }
-
-    def about(self):
-        """Return what does not change during the search."""
-        choices = self.supernet.architecture.choices
-        return {
-            "name": self.supernet.network.name,
-            "choices": {name: list(c) for name, c in choices.items()},
-            "children": math.prod(len(c) for c in choices.values()),
-            "costs": {
-                name: {
-                    "minimum": cost.minimum,
-                    "maximum": cost.maximum,
-                    "limit": self.limits.get(name),
-                }
-                for name, cost in self.costs.items()
-            },
-            "versions": {
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
-            },
-        }
-
-    def line(self):
-        """Return what the supernet would decide now."""
-        architecture = self.supernet.architecture
-        distribution = architecture.distribution()
-        probabilities = distribution.probabilities()
-        genotype = self.supernet.derive()
-        weights = self.supernet.resource_weights.numpy()
-        weight_of = {
-            resource.name: float(weight)
-            for resource, weight in zip(self.resources, weights, strict=False)
-        }
-        return {
-            "temperature": float(architecture.temperature),
-            "probabilities": {k: p.tolist() for k, p in probabilities.items()},
-            "entropy": distribution.entropy(),
-            "margin": distribution.margin(),
-            "credit": {
-                name: {
-                    key: value if key == "edge" else value.tolist()
-                    for key, value in found.items()
-                }
-                for name, found in self.supernet.credit.values().items()
-            },
-            "costs": {
-                name: {
-                    "expected": cost.expected(probabilities),
-                    "child": cost(genotype),
-                    "weight": weight_of.get(name),
-                }
-                for name, cost in self.costs.items()
-            },
-            "genotype": dict(genotype),
-        }
 
 
 def _scalars(line):
