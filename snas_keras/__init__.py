@@ -2,6 +2,8 @@
 
 import sys
 
+from snas_keras import costs, supernet, training
+from snas_keras._utils import moved
 from snas_keras.children import (
     build_child,
     convert,
@@ -40,8 +42,31 @@ from snas_keras.training import (
     TemperatureSchedule,
 )
 
-# A module of the first release that lives in a room now.
+# Modules of the first release whose contents live in rooms now.
 sys.modules[f"{__name__}.published"] = published
+resources = moved.module(
+    "resources",
+    {
+        "ChildCost": (costs.ChildCost, "snas_keras.costs.ChildCost"),
+        "Resource": (Resource, "snas_keras.Resource"),
+        "ResourceLoss": (
+            supernet.ResourceLoss,
+            "snas_keras.supernet.ResourceLoss",
+        ),
+        "cost_table": (costs.cost_table, "snas_keras.costs.cost_table"),
+        "edge_costs": (costs.edge_costs, "snas_keras.costs.edge_costs"),
+    },
+)
+multi_worker = moved.module(
+    "multi_worker",
+    {
+        name: (getattr(training, name), f"snas_keras.training.{name}")
+        for name in (
+            *("MultiWorkerModel", "MultiWorkerTraining"),
+            *("is_chief", "is_multi_worker", "launch"),
+        )
+    },
+)
 
 __version__ = "0.1.0"
 

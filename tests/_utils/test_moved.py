@@ -1,0 +1,33 @@
+"""Old import paths lead to the new ones, and say so."""
+
+import importlib
+
+import pytest
+
+import snas_keras
+from snas_keras import costs, training
+
+OLD = [
+    ("resources", "ChildCost", costs.ChildCost),
+    ("resources", "Resource", snas_keras.Resource),
+    ("multi_worker", "MultiWorkerModel", training.MultiWorkerModel),
+    ("multi_worker", "launch", training.launch),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "now"), OLD)
+def test_an_old_path_warns_and_gives_the_same_object(module, name, now):
+    old = importlib.import_module(f"snas_keras.{module}")
+    assert getattr(snas_keras, module) is old
+    with pytest.warns(DeprecationWarning, match=f"{module}.{name} is now"):
+        assert getattr(old, name) is now
+
+
+def test_a_name_that_never_was_is_missing():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        snas_keras.resources.nothing  # noqa: B018
+
+
+def test_a_public_module_keeps_its_path_without_a_word():
+    old = importlib.import_module("snas_keras.published")
+    assert old is snas_keras.published
