@@ -68,7 +68,7 @@ class LatencyTable:
     >>> layer, shape = keras.layers.Dense(2), (None, 3)
     >>> entry = {"layer": "dense", "milliseconds": 0.5, "spread": 0.1}
     >>> entries = {fingerprint.layer_key(layer, shape): entry}
-    >>> table = LatencyTable(entries, this_machine(), batch_size=1)
+    >>> table = LatencyTable(entries, _machine.this_machine(), batch_size=1)
     >>> table(keras.layers.Dense(2, name="other"), shape)
     0.5
     """

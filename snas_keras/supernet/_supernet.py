@@ -374,7 +374,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         Example:
 
         >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4)
-        >>> build_supernet(space).derive()["block_0"]
+        >>> snas_keras.build_supernet(space).derive()["block_0"]
         'conv_3x3'
         """
         return spaces.Genotype(
