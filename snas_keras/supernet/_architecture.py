@@ -129,14 +129,18 @@ class Architecture(keras.layers.Layer):
 
     def score_function(self):
         """Return the estimator's log density, or refuse one without."""
-        if self.estimator not in estimators.LOG_DENSITIES:
-            names = [f.__name__ for f in estimators.LOG_DENSITIES]
+        if self.estimator.log_density is None:
+            known = [
+                name
+                for name, estimator in estimators.ESTIMATORS.items()
+                if estimator.log_density is not None
+            ]
             raise ValueError(
                 "The score function needs an estimator that draws from a known "
                 f"density. Received: estimator={self.estimator!r}. Allowed: "
-                f"{names}"
+                f"{known}"
             )
-        return estimators.LOG_DENSITIES[self.estimator]
+        return self.estimator.log_density
 
     def _draw(self, function, step):
         temperature = tf.convert_to_tensor(self.temperature)

@@ -2,7 +2,7 @@
 
 import keras
 
-from snas_keras import estimators, layers, spaces
+from snas_keras import layers, spaces
 from snas_keras.supernet import _architecture, _supernet
 
 
@@ -49,7 +49,7 @@ def build_supernet(
         )
         for name, candidates in choices.items()
     }
-    single_path = architecture.estimator is estimators.single_path
+    single_path = architecture.estimator.runs_one_path
 
     def choose(name, candidates):
         candidates = layers.check_candidates(name, candidates)

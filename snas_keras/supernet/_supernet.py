@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from snas_keras import costs as costs_lib
-from snas_keras import estimators, layers, spaces
+from snas_keras import layers, spaces
 from snas_keras import training as training_lib
 from snas_keras._utils import names as names_lib
 from snas_keras.supernet import (
@@ -247,7 +247,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
             total,
             penalty,
             replicas / self.optimizer.scale_loss(1.0),
-            self.architecture.estimator is estimators.single_path,
+            self.architecture.estimator.runs_one_path,
         )
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.step.assign_add(1)
@@ -359,7 +359,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         if isinstance(weights, spaces.Genotype):
             weights = self.architecture.one_hot(weights)
         names_lib.check_weights(weights, self.architecture.choices)
-        if self.architecture.estimator is estimators.single_path:
+        if self.architecture.estimator.runs_one_path:
             names_lib.check_one_hot(weights)
         for name, variable in self.given.items():
             variable.assign(weights[name])

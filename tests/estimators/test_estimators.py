@@ -5,13 +5,14 @@ Statistical tests have a fixed seed and a false-failure rate of at most 1e-6.
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 from scipy import integrate, stats
 
 from snas_keras import estimators
-from snas_keras.estimators import _snas
 
 SEED = tf.constant([17, 3])
 LOGITS = [0.5, -1.0, 2.0]
@@ -189,7 +190,7 @@ def test_relaxed_becomes_uniform_at_high_temperature():
 def test_extreme_logits_give_finite_weights_and_gradients(name, logits):
     logits = tf.Variable(logits, dtype="float32")
     with tf.GradientTape() as tape:
-        z = _snas.get(name)(logits, tf.constant(0.03), SEED)
+        z = estimators.get(name)(logits, tf.constant(0.03), SEED)
         value = tf.reduce_sum(z**2)
     gradient = tape.gradient(value, logits).numpy()
     assert np.isfinite(z.numpy()).all()
@@ -212,7 +213,7 @@ def test_relaxed_log_density_is_the_formula(size):
         - size * math.log((p * z**-temperature).sum())
         + (np.log(p) - (temperature + 1) * np.log(z)).sum()
     )
-    found = _snas.relaxed_log_density(logits, t, SEED).numpy()
+    found = estimators.relaxed.log_density(logits, t, SEED).numpy()
     np.testing.assert_allclose(found - np.log(z).sum(), wanted, rtol=1e-8)
 
 
@@ -222,7 +223,7 @@ def test_mean_score_of_relaxed_is_zero():
     for temperature in (1.0, 0.03):
         logits = tf.Variable(tf.tile([LOGITS], [DRAWS, 1]))
         with tf.GradientTape() as tape:
-            density = _snas.relaxed_log_density(
+            density = estimators.relaxed.log_density(
                 logits, tf.constant(temperature), SEED
             )
             total = tf.reduce_sum(density)
@@ -236,14 +237,16 @@ def test_mean_score_of_relaxed_is_zero():
 def test_one_hot_log_density_is_that_of_the_drawn_candidate():
     logits, temperature = tf.constant(LOGITS), tf.constant(1.0)
     z = estimators.straight_through(logits, temperature, SEED).numpy()
-    found = _snas.one_hot_log_density(logits, temperature, SEED).numpy()
+    found = estimators.straight_through.log_density(
+        logits, temperature, SEED
+    ).numpy()
     wanted = np.log(softmax(LOGITS))[z.argmax()]
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
 def test_seeds_differ_by_seed_step_and_salt():
     seeds = {
-        tuple(_snas.fold_seed(seed, step, salt).numpy())
+        tuple(estimators.fold_seed(seed, step, salt).numpy())
         for seed in (0, 1)
         for step in (0, 1)
         for salt in (2, 3)
@@ -253,4 +256,71 @@ def test_seeds_differ_by_seed_step_and_salt():
 
 def test_unknown_estimator_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="estimator='gumbel'.*relaxed"):
-        _snas.get("gumbel")
+        estimators.get("gumbel")
+
+
+def test_relaxed_draws_are_those_of_tensorflow_probability():
+    """The formula is written out for the sake of the bits alone; the order of
+    its operations is another, hence the last digits."""
+    logits = tf.random.stateless_normal((100, 5), (1, 2))
+    tfp_draw = tfp.distributions.RelaxedOneHotCategorical(0.7, logits=logits)
+    np.testing.assert_allclose(
+        estimators.relaxed(logits, 0.7, SEED),
+        tfp_draw.sample(seed=SEED),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(estimators.ESTIMATORS))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_xla_draws_what_the_kernels_draw(name, dtype):
+    """Equal bits of noise; XLA's logarithms differ in the last digits."""
+    logits = tf.cast(tf.random.stateless_normal((50, 5), (1, 2)), dtype)
+
+    def draw(step):
+        seed = estimators.fold_seed(3, step, 4)
+        return estimators.get(name)(logits, tf.constant(0.7, dtype), seed)
+
+    compiled = tf.function(draw, jit_compile=True, autograph=False)
+    for step in range(3):
+        np.testing.assert_allclose(
+            compiled(tf.constant(step)), draw(tf.constant(step)), atol=1e-5
+        )
+
+
+def test_temperature_makes_draws_sharper_as_the_formula_says():
+    """With the same noise, log odds are divided by the temperature."""
+    logits = tf.constant([[0.3, -0.2, 0.9]])
+
+    def log_odds(temperature):
+        z = estimators.relaxed(logits, temperature, SEED).numpy()[0]
+        return np.log(z[1:] / z[0])
+
+    np.testing.assert_allclose(log_odds(0.5), 2.0 * log_odds(1.0), rtol=1e-4)
+    np.testing.assert_allclose(log_odds(4.0), log_odds(1.0) / 4.0, rtol=1e-4)
+
+
+def test_straight_through_draws_and_does_not_pick_the_mode():
+    """P(mode in 2,000 draws) is about 0.4 ** 2000 if draws are draws."""
+    z = draw(estimators.straight_through, [0.4, 0.0, 0.0], 1.0, 2000)
+    assert (z.mean(0) > 0.2).all()
+
+
+def test_an_estimator_survives_its_config_with_its_density():
+    own = estimators.Estimator(
+        registered_sample, registered_density, runs_one_path=True
+    )
+    again = estimators.deserialize(estimators.serialize(own))
+    assert again.log_density is registered_density
+    assert again.sample is registered_sample
+    assert again.runs_one_path
+
+
+@keras.saving.register_keras_serializable("tests")
+def registered_sample(logits, temperature, seed):
+    return estimators.single_path(logits, temperature, seed)
+
+
+@keras.saving.register_keras_serializable("tests")
+def registered_density(logits, temperature, seed):
+    return estimators.single_path.log_density(logits, temperature, seed)
