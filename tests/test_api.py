@@ -202,28 +202,15 @@ def test_functions_are_short():
                 assert lines < 40, f"{path.name}: {node.name}"
 
 
-@pytest.mark.slow
-def test_quickstart_runs_and_exports(tmp_path):
-    done = run(
-        ROOT / "examples" / "quickstart.py",
-        "--fast",
-        "--output",
-        tmp_path,
-        PYTHONIOENCODING="utf-8",
-    )
-    assert "Genotype" in done.stdout
-    assert "test, child retrained from scratch" in done.stdout
-    assert (tmp_path / "saved_model" / "genotype.json").exists()
-    snas_keras.Genotype.load(tmp_path / "genotype.json")
-
-
 def test_readme_names_what_exists():
     """Every `snas_keras.name` in the README is there; its program runs."""
     text = (ROOT / "README.md").read_text()
     for name in re.findall(r"snas_keras\.([A-Za-z_]+)", text):
         known = hasattr(snas_keras, name)
         assert known, name
-    for path in re.findall(r"`((?:examples|docs|snas_keras)/[\w./]+)`", text):
+    for path in re.findall(
+        r"`((?:examples|experiments|docs|snas_keras)/[\w./]+)`", text
+    ):
         assert (ROOT / path).exists(), path
 
 

@@ -19,8 +19,8 @@ import tensorflow_datasets as tfds
 import snas_keras
 from tests.processes import ROOT, run
 
-EXAMPLE = ROOT / "examples" / "cifar10"
-sys.path.insert(0, str(EXAMPLE))
+FOLDER = ROOT / "experiments" / "cifar10"
+sys.path.insert(0, str(FOLDER))
 
 import common  # noqa: E402
 import compare  # noqa: E402
@@ -104,7 +104,7 @@ def test_the_environment_names_the_folder(folder, monkeypatch):
     done = run(
         "-c",
         "import data; print(len(data.load('train')[0]))",
-        cwd=EXAMPLE,
+        cwd=FOLDER,
         TFDS_DATA_DIR=str(folder),
     )
     assert done.stdout.strip() == "96"
@@ -112,7 +112,7 @@ def test_the_environment_names_the_folder(folder, monkeypatch):
 
 def test_the_pipeline_is_measured_alone(folder):
     done = run(
-        "data.py", "--data-dir", str(folder), "--batch", "16", cwd=EXAMPLE
+        "data.py", "--data-dir", str(folder), "--batch", "16", cwd=FOLDER
     )
     assert re.match(r"96 images in \d+\.\d s\n\d+ batches of 16", done.stdout)
 
@@ -213,7 +213,7 @@ OPTIONS = (
 
 def search(folder, output):
     options = ["--data-dir", folder, "--output", output]
-    return [EXAMPLE / "search.py", *OPTIONS, *options]
+    return [FOLDER / "search.py", *OPTIONS, *options]
 
 
 def killed_half_way(command, checkpoint):
@@ -300,7 +300,7 @@ def test_a_child_is_retrained_and_exported(folder, tmp_path):
     """Auxiliary classifier, drop path and cutout on; the exported network has
     neither the first nor the second."""
     run(
-        EXAMPLE / "retrain.py",
+        FOLDER / "retrain.py",
         *"--preset smoke --cell snas_moderate --channels 2".split(),
         *"--training 32 --validation 32 --batch 16".split(),
         *("--data-dir", folder, "--output", tmp_path),
@@ -446,7 +446,7 @@ def test_darts_rule_keeps_two_edges_a_node_and_never_none():
 def test_a_comparison_goes_on_and_reports(folder, tmp_path):
     """One seed of two methods is there already; the others run."""
     command = [
-        *(EXAMPLE / "compare.py", "--data-dir", folder, "--output", tmp_path),
+        *(FOLDER / "compare.py", "--data-dir", folder, "--output", tmp_path),
         *"--preset smoke --cells 1 --nodes 1 --channels 2".split(),
         *"--seeds 1 --jobs 2 --draws 1 --children 1".split(),
     ]
@@ -478,4 +478,4 @@ def test_a_comparison_goes_on_and_reports(folder, tmp_path):
 def test_the_example_is_named_in_the_readme():
     readme = pathlib.Path(ROOT / "README.md").read_text()
     for program in ("search", "retrain", "compare"):
-        assert f"examples/cifar10/{program}.py" in readme
+        assert f"experiments/cifar10/{program}.py" in readme

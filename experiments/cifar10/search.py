@@ -1,6 +1,6 @@
 """Search a cell on CIFAR-10 as the SNAS paper does.
 
-    python examples/cifar10/search.py --preset small --data-dir FOLDER
+    python experiments/cifar10/search.py --preset small --data-dir FOLDER
 
 Killed, and run again by the same command, it goes on where it was. It writes
 the genotype, the history as CSV, the best and the last state, the retention
@@ -211,7 +211,7 @@ def report(args, supernet, train, valid):
     print(
         f"\nThe child has {parameters:,.0f} parameters. See {page}. Go on "
         "with\n"
-        f"  python examples/cifar10/retrain.py --preset {args.preset} "
+        f"  python experiments/cifar10/retrain.py --preset {args.preset} "
         f"--genotype {args.output / 'genotype.json'}"
     )
 

@@ -1,6 +1,6 @@
 """Let Keras Tuner search on digits: the supernet's distribution as an oracle.
 
-    python examples/tune_with_oracle.py
+    python experiments/compare_oracles.py
 
 It takes under two minutes on two CPU cores. A supernet is trained; then a trial
 is a child with its weights. Compared are the trials that each oracle needs
@@ -10,10 +10,10 @@ until it finds one of the best children; then the best are retrained.
 import argparse
 import pathlib
 
+import digits
 import keras
 import keras_tuner
 import numpy as np
-import quickstart
 
 import snas_keras
 from snas_keras import tuner
@@ -22,11 +22,11 @@ EVALUATED = {}
 
 
 def trained_supernet(train, epochs):
-    supernet = snas_keras.build_supernet(quickstart.digits(), seed=0)
+    supernet = snas_keras.build_supernet(digits.digits(), seed=0)
     supernet.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
         keras.optimizers.Adam(0.03, beta_1=0.5),
-        **quickstart.compile_options(),
+        **digits.compile_options(),
     )
     supernet.fit(
         snas_keras.AddressableBatches(*train, batch_size=32, seed=0),
@@ -82,8 +82,8 @@ def retrained(search, space, train, test, epochs):
 
     def run(genotype, execution):
         keras.utils.set_random_seed(execution)
-        child = quickstart.retrain(space, genotype, train, epochs)
-        return {"accuracy": quickstart.accuracy(child, test)}
+        child = digits.retrain(space, genotype, train, epochs)
+        return {"accuracy": digits.accuracy(child, test)}
 
     return search.retrain(run, count=3)
 
@@ -93,12 +93,12 @@ def main():
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--trials", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--output", default="runs/tune_with_oracle")
+    parser.add_argument("--output", default="runs/compare_oracles")
     arguments = parser.parse_args()
     folder = pathlib.Path(arguments.output)
 
     keras.utils.set_random_seed(0)
-    train, valid, test = quickstart.load()
+    train, valid, test = digits.load()
     supernet = trained_supernet(train, arguments.epochs)
     found = {}
     for seed in range(arguments.seeds):
@@ -124,7 +124,7 @@ def main():
 
     print("\nThe best children, trained anew (test accuracy):")
     search = found["from the supernet"][0][0]
-    space = quickstart.digits()
+    space = digits.digits()
     for result in retrained(search, space, train, test, arguments.epochs):
         candidates = ", ".join(result["genotype"].values())
         print(f"  {result['metrics']['accuracy']:.3f}  {candidates}")

@@ -1,9 +1,9 @@
 """Search, derive, convert, retrain and export on real handwritten digits.
 
-    python examples/quickstart.py
+    python experiments/digits.py
 
 It takes about a minute on two CPU cores and writes the genotype, a SavedModel
-and a page about the search to runs/quickstart. Every number it prints was
+and a page about the search to runs/digits. Every number it prints was
 measured in the run.
 """
 
@@ -127,7 +127,7 @@ def print_costs(supernet, genotype):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fast", action="store_true", help="a few epochs")
-    parser.add_argument("--output", default="runs/quickstart")
+    parser.add_argument("--output", default="runs/digits")
     arguments = parser.parse_args()
     path = pathlib.Path(arguments.output)
     epochs = 6 if arguments.fast else 30

@@ -1,4 +1,4 @@
-"""The examples on digits run, in a few epochs and trials."""
+"""The experiments on digits run, in a few epochs and trials."""
 
 import json
 
@@ -8,13 +8,28 @@ import snas_keras
 from snas_keras import costs
 from tests.processes import ROOT, run
 
-EXAMPLES = ROOT / "examples"
+EXPERIMENTS = ROOT / "experiments"
+
+
+@pytest.mark.slow
+def test_digits_are_searched_retrained_and_exported(tmp_path):
+    done = run(
+        EXPERIMENTS / "digits.py",
+        "--fast",
+        "--output",
+        tmp_path,
+        PYTHONIOENCODING="utf-8",
+    )
+    assert "Genotype" in done.stdout
+    assert "test, child retrained from scratch" in done.stdout
+    assert (tmp_path / "saved_model" / "genotype.json").exists()
+    snas_keras.Genotype.load(tmp_path / "genotype.json")
 
 
 @pytest.mark.slow
 def test_oracles_are_compared_and_the_best_retrained(tmp_path):
     done = run(
-        EXAMPLES / "tune_with_oracle.py",
+        EXPERIMENTS / "compare_oracles.py",
         *"--epochs 1 --trials 2 --seeds 1 --output".split(),
         tmp_path,
     )
@@ -28,7 +43,7 @@ def test_oracles_are_compared_and_the_best_retrained(tmp_path):
 @pytest.mark.slow
 def test_the_pareto_set_is_written(tmp_path):
     run(
-        EXAMPLES / "pareto.py",
+        EXPERIMENTS / "pareto.py",
         *"--epochs 2 --trials 4 --output".split(),
         tmp_path,
     )
@@ -38,23 +53,10 @@ def test_the_pareto_set_is_written(tmp_path):
 
 
 @pytest.mark.slow
-def test_own_layers_in_25_lines_keep_the_limit(tmp_path):
-    """Half of the dearest child's parameters: one of three dense layers."""
-    example = EXAMPLES / "own_layers.py"
-    program = example.read_text().split('"""', 2)[2]
-    assert len([line for line in program.splitlines() if line.strip()]) <= 25
-    run(example, cwd=tmp_path, PYTHONIOENCODING="utf-8")
-    served = tmp_path / "runs" / "own_layers"
-    genotype = snas_keras.Genotype.load(served / "genotype.json")
-    assert list(genotype.values()).count("dense") == 1
-    assert (served / "saved_model.pb").exists()
-
-
-@pytest.mark.slow
 def test_limits_leave_a_page_for_every_search(tmp_path):
     """Measured milliseconds are a limit too; the table says what was kept."""
     done = run(
-        EXAMPLES / "limit_the_cost.py",
+        EXPERIMENTS / "limit_the_cost.py",
         *("--epochs", 1, "--seeds", 1, "--output", tmp_path),
         *("--limits", "60% of the milliseconds"),
         PYTHONIOENCODING="utf-8",
@@ -67,7 +69,7 @@ def test_limits_leave_a_page_for_every_search(tmp_path):
 
 
 def test_the_page_on_limits_has_the_table_of_the_runs(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
     import limit_the_cost
 
     found = json.loads((ROOT / "docs" / "limits.json").read_text())

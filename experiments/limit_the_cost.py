@@ -1,6 +1,6 @@
 """Search digits under limits, and see what accuracy they leave.
 
-    python examples/limit_the_cost.py
+    python experiments/limit_the_cost.py
 
 Seven minutes on two CPU cores. For every limit and seed: a search, then the
 child retrained from new weights. One limit is on milliseconds that are measured
@@ -11,9 +11,9 @@ import argparse
 import json
 import pathlib
 
+import digits
 import keras
 import numpy as np
-import quickstart
 
 import snas_keras
 from snas_keras import costs
@@ -34,13 +34,13 @@ def kinds(table):
 
 def searched(cost, limit, seed, train, valid, epochs, folder):
     keras.utils.set_random_seed(seed)
-    supernet = snas_keras.build_supernet(quickstart.digits(), seed=seed)
+    supernet = snas_keras.build_supernet(digits.digits(), seed=seed)
     resource = limit and snas_keras.Resource(cost, limit=limit)
     supernet.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
         keras.optimizers.Adam(0.03, beta_1=0.5),
         resource=resource,
-        **quickstart.compile_options(),
+        **digits.compile_options(),
     )
     supernet.fit(
         snas_keras.AddressableBatches(*train, batch_size=32, seed=seed),
@@ -64,14 +64,14 @@ def measured(cost, limit, seed, splits, epochs, folder):
     child_cost = costs_lib.ChildCost(supernet, cost)
     genotype = supernet.derive()
     keras.utils.set_random_seed(seed)
-    child = quickstart.retrain(quickstart.digits(), genotype, train, epochs)
+    child = digits.retrain(digits.digits(), genotype, train, epochs)
     return {
         "genotype": dict(genotype),
         "cost": child_cost(genotype),
         "limit": supernet.limits[0].value if limit else None,
         "dearest": child_cost.maximum,
         "share": supernet.limits[0].share if limit else 1.0,
-        "test": quickstart.accuracy(child, test),
+        "test": digits.accuracy(child, test),
     }
 
 
@@ -105,10 +105,8 @@ def main():
     parser.add_argument("--limits", nargs="+", help="default all", metavar="L")
     parser.add_argument("--output", default="runs/limits", type=pathlib.Path)
     arguments = parser.parse_args()
-    splits = quickstart.load()
-    table = costs.measure_latency(
-        snas_keras.build_supernet(quickstart.digits())
-    )
+    splits = digits.load()
+    table = costs.measure_latency(snas_keras.build_supernet(digits.digits()))
     print(table.report())
     table.save(arguments.output / "latency.json")
     known = kinds(table)

@@ -1,6 +1,6 @@
 """Train a searched or a published cell on CIFAR-10 as the SNAS paper does.
 
-    python examples/cifar10/retrain.py --preset small --data-dir FOLDER \
+    python experiments/cifar10/retrain.py --preset small --data-dir FOLDER \
         --genotype runs/cifar10/search/genotype.json
 
 Killed, and run again by the same command, it goes on where it was. The test

@@ -1,6 +1,6 @@
 """Find children that trade accuracy against multiply-adds, on digits.
 
-    python examples/pareto.py
+    python experiments/pareto.py
 
 It takes about a minute on two CPU cores. A supernet is trained once; trials are
 children with its weights. One search is told to weigh both, one to keep below a
@@ -11,10 +11,10 @@ runs/pareto.
 import argparse
 import pathlib
 
+import compare_oracles
+import digits
 import keras
 import keras_tuner
-import quickstart
-import tune_with_oracle
 
 from snas_keras import costs as costs_lib
 from snas_keras import objectives, tuner
@@ -57,8 +57,8 @@ def main():
     folder = pathlib.Path(arguments.output)
 
     keras.utils.set_random_seed(0)
-    train, valid, _ = quickstart.load()
-    supernet = tune_with_oracle.trained_supernet(train, arguments.epochs)
+    train, valid, _ = digits.load()
+    supernet = compare_oracles.trained_supernet(train, arguments.epochs)
     cost = costs_lib.ChildCost(supernet, "flops")
     weighted = objectives.weighted(
         {"val_accuracy": 1.0, "flops": -0.1}, {"flops": cost.maximum}

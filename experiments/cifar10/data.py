@@ -1,6 +1,6 @@
 """CIFAR-10 through TensorFlow Datasets, split and augmented as in the paper.
 
-    python examples/cifar10/data.py --data-dir FOLDER
+    python experiments/cifar10/data.py --data-dir FOLDER
 
 Run by itself it measures the input pipeline alone. The images stay in memory as
 bytes; a batch is augmented when it is asked for, and batch i of epoch e is the

@@ -1,6 +1,6 @@
 """Compare SNAS with attention-based and random search on CIFAR-10.
 
-    python examples/cifar10/compare.py --data-dir FOLDER
+    python experiments/cifar10/compare.py --data-dir FOLDER
 
 Every method gets the same images, space, steps and seeds. A run is a process
 of its own and leaves a JSON file; runs that have one are not repeated, so a
