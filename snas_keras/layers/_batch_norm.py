@@ -27,6 +27,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         **kwargs: of `keras.layers.BatchNormalization`.
     """
 
+    takes_weight = True  # `call` multiplies by `weight` at no cost.
+
     def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 

@@ -31,6 +31,8 @@ class FactorizedReduce(keras.layers.Layer):
         https://arxiv.org/abs/1806.09055.
     """
 
+    takes_weight = True  # `call` multiplies by `weight` at no cost.
+
     def __init__(self, filters, affine=True, **kwargs):
         super().__init__(**kwargs)
         if checks.positive_int("filters", filters) % 2:

@@ -8,7 +8,7 @@ from keras import ops
 
 from snas_keras._utils import fingerprint
 from snas_keras._utils import names as names_lib
-from snas_keras.layers import _batch_norm, _factorized_reduce, _shared_trace
+from snas_keras.layers import _shared_trace
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -267,13 +267,14 @@ def mixed_edges(network):
 def weighted(layer, weight, inputs, training=False):
     """Compute weight * layer(inputs), in training by the last batch norm.
 
-    A batch norm takes the weight into its scale and offset, so that the output
-    is neither kept nor passed over once more for the weight's sake:
+    A layer that declares `takes_weight = True` is called with `weight=` and
+    returns its weighted output. A batch norm does so by its scale and offset:
+    the output is neither kept nor passed over once more for the weight's sake:
 
         weight (scale x + offset) = (weight scale) x + weight offset
 
     Args:
-        layer: Keras layer.
+        layer: Keras layer; of a Sequential, its last layer is asked.
         weight: float scalar tensor of the dtype that is wanted.
         inputs: what the layer takes.
         training: bool, default False.
@@ -282,10 +283,7 @@ def weighted(layer, weight, inputs, training=False):
         What the layer returns.
     """
     *parts, last = layer.layers if type(layer) is keras.Sequential else [layer]
-    if training and isinstance(
-        last,
-        (_batch_norm.BatchNormalization, _factorized_reduce.FactorizedReduce),
-    ):
+    if training and getattr(last, "takes_weight", False):
         for part in parts:
             inputs = part(inputs, training=training)
         y = last(inputs, training=training, weight=weight)

@@ -534,3 +534,19 @@ def test_to_stock_of_a_separable_convolution_is_keras_own_class():
     stock = separable(layers.SeparableConv2D).to_stock()
     assert type(stock) is KL.SeparableConv2D
     assert stock.dilation_rate == (2, 2)
+
+
+def test_an_own_layer_that_declares_it_takes_the_weight():
+    class Doubled(keras.layers.Layer):
+        takes_weight = True
+        calls = 0
+
+        def call(self, inputs, training=False, weight=1.0):
+            Doubled.calls += tf.is_tensor(weight)
+            return 2.0 * weight * inputs
+
+    weight = tf.constant(0.5)
+    for training, calls in ((False, 0), (True, 1)):
+        y = _mixed_edge.weighted(Doubled(), weight, X, training)
+        np.testing.assert_allclose(y, X, rtol=1e-6)
+        assert Doubled.calls == calls
