@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from snas_keras import layers
-from snas_keras._utils import files, fingerprint, statistics
+from snas_keras._utils import files, fingerprint, statistics, tables
 from snas_keras.costs import _counted, _machine
 
 KL = keras.layers
@@ -121,32 +121,33 @@ class LatencyTable:
         ratio = np.divide(held_out["predicted"], held_out["measured"])
         return np.abs(ratio - 1.0)
 
-    def report(self):
+    def report(self) -> str:
         """Return what was measured as tables in Markdown."""
         machine = ", ".join(f"{k}: {v}" for k, v in self.machine.items())
-        lines = [
-            f"Milliseconds for a batch of {self.batch_size} ({machine}). The "
-            f"scale, by which each counts, is {self.scale:.3f}.",
-            "",
-            "| layer | median | between the quartiles |",
-            "| --- | --- | --- |",
-        ]
-        lines += [
-            f"| {x['layer']} | {x['milliseconds']:.4f} | {x['spread']:.4f} |"
+        rows = [
+            (x["layer"], f"{x['milliseconds']:.4f}", f"{x['spread']:.4f}")
             for x in self.entries.values()
         ]
-        return "\n".join(lines + self._held_out_lines())
+        head = ("layer", "median", "between the quartiles")
+        return tables.document(
+            [
+                f"Milliseconds for a batch of {self.batch_size} ({machine}). "
+                "The scale, by which each counts, is "
+                f"{self.scale:.3f}.",
+                tables.Table(head, rows),
+                *self._held_out_report(),
+            ]
+        )
 
-    def _held_out_lines(self):
+    def _held_out_report(self):
         if not self.held_out:
             return []
-        pairs = zip(*self.held_out.values(), strict=True)
+        rows = [
+            (f"{one:.3f}", f"{other:.3f}")
+            for one, other in zip(*self.held_out.values(), strict=True)
+        ]
         return [
-            "",
-            "| whole child, predicted | measured |",
-            "| --- | --- |",
-            *(f"| {one:.3f} | {other:.3f} |" for one, other in pairs),
-            "",
+            tables.Table(("whole child, predicted", "measured"), rows),
             f"Rank correlation {self.correlation:.3f}. Error: mean "
             f"{self.error:.1%}, median {np.median(self._errors()):.1%}.",
         ]
