@@ -6,6 +6,7 @@ import random
 from snas_keras import costs as costs_lib
 from snas_keras import spaces
 from snas_keras import supernet as supernet_lib
+from snas_keras._utils import tables
 from snas_keras._utils import text as text_lib
 
 
@@ -86,19 +87,19 @@ class SpaceReport:
     size: int
     costs: dict
 
-    def table(self):
-        """Return the costs as a table in Markdown."""
-        lines = [
-            f"{self.name}: {len(self.choices)} choices, {self.size:,} children",
-            "",
-            "| cost | minimum | mean | maximum |",
-            "| --- | --- | --- | --- |",
+    def table(self) -> str:
+        """Return the size of the space and its costs in Markdown."""
+        rows = [
+            (name, *map(text_lib.number, (x.minimum, x.mean, x.maximum)))
+            for name, x in self.costs.items()
         ]
-        for name, found in self.costs.items():
-            costs = (found.minimum, found.mean, found.maximum)
-            row = " | ".join(map(text_lib.number, costs))
-            lines.append(f"| {name} | {row} |")
-        return "\n".join(lines)
+        return tables.document(
+            [
+                f"Space {self.name}: {len(self.choices)} choices, "
+                f"{self.size:,} children.",
+                tables.Table(("cost", "minimum", "mean", "maximum"), rows),
+            ]
+        )
 
 
 def _range(cost):

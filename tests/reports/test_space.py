@@ -29,10 +29,28 @@ def test_costs_are_those_of_all_children(tiny_space):
 
 
 def test_the_table_says_what_was_found(tiny_space):
-    table = snas_keras.space_report(tiny_space).table()
-    assert "tiny: 4 choices, 81 children" in table
-    assert "| parameters |" in table
-    assert "| flops |" in table
+    report = snas_keras.space_report(tiny_space)
+    first, _, head, _, *rows = report.table().splitlines()
+    assert first == "Space tiny: 4 choices, 81 children."
+    cells = [[x.strip() for x in row.split("|")[1:-1]] for row in [head, *rows]]
+    found = report.costs["parameters"]
+    assert cells[:2] == [
+        ["cost", "minimum", "mean", "maximum"],
+        [
+            "parameters",
+            *(f"{x:.6g}" for x in (found.minimum, found.mean, found.maximum)),
+        ],
+    ]
+    assert cells[2][0] == "flops"
+
+
+def test_a_cost_of_any_name_is_one_row_of_the_table(tiny_space):
+    def cost(layer, input_shape):
+        return 1.0
+
+    cost.__name__ = "a|b"
+    table = snas_keras.space_report(tiny_space, [cost]).table()
+    assert table.splitlines()[-1].startswith(r"| a\|b")
 
 
 def test_looking_does_not_change_the_weights_made_afterwards(tiny_space):
