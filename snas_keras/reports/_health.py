@@ -145,7 +145,7 @@ def facts_of(supernet):
             for choice, candidates in by_choice.items()
         },
         nodes=_nodes(supernet.network, edges),
-        limits={x.resource.name: x.value for x in supernet.limits if x},
+        limits={x.resource.name: x.value for x in supernet.limits},
     )
 
 

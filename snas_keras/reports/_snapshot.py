@@ -23,20 +23,12 @@ class Watch:
                 f"{type(supernet).__name__} {supernet.name!r}"
             )
         self.supernet = supernet
-        self.resources = [
-            loss.resource for loss in supernet.search_metrics.resource_losses
-        ]
-        self.costs = {
-            resource.name: costs_lib.ChildCost(supernet, resource.cost)
-            for resource in self.resources
-        }
+        self.costs = dict(supernet.penalties.costs)
         for cost in costs:
             read = costs_lib.ChildCost(supernet, cost)
             self.costs.setdefault(read.name, read)
         self.limits = {
-            limit.resource.name: limit.value
-            for limit in supernet.limits
-            if limit
+            limit.resource.name: limit.value for limit in supernet.limits
         }
 
     def about(self):
@@ -66,11 +58,7 @@ class Watch:
         distribution = architecture.distribution()
         probabilities = distribution.probabilities()
         genotype = self.supernet.derive()
-        weights = self.supernet.resource_weights.numpy()
-        weight_of = {
-            resource.name: float(weight)
-            for resource, weight in zip(self.resources, weights, strict=False)
-        }
+        weight_of = self.supernet.penalties.current_weights()
         return {
             "temperature": float(architecture.temperature),
             "probabilities": {k: p.tolist() for k, p in probabilities.items()},

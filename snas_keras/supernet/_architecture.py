@@ -57,8 +57,6 @@ class Architecture(keras.layers.Layer):
     >>> architecture = Architecture({"block": ["conv", "skip"]})
     >>> architecture.probabilities()["block"].numpy().tolist()
     [0.5, 0.5]
-    >>> architecture.derive()
-    Genotype({'block': 'conv'})
 
     Reference:
         Xie, Zheng, Liu, Lin, "SNAS: Stochastic Neural Architecture Search",
@@ -245,14 +243,20 @@ class Architecture(keras.layers.Layer):
         logits = {name: np.array(v) for name, v in self.logits.items()}
         return _distribution.Distribution(self.choices, logits)
 
-    def derive(self):
-        """Return the mode as a Genotype; the first candidate wins ties."""
-        return spaces.Genotype(
-            {
-                name: candidates[int(np.argmax(self.logits[name]))]
-                for name, candidates in self.choices.items()
-            }
-        )
+    def check_finite(self):
+        """Raise ValueError if a logit is not a finite number."""
+        bad = [
+            name
+            for name, logits in self.logits.items()
+            if not np.isfinite(np.array(logits)).all()
+        ]
+        if bad:
+            raise ValueError(
+                "The logits are not finite: the search has diverged, and says "
+                f"nothing of its children. Received: choices {bad[:5]}. Look "
+                "for NaN in the data, lower the learning rates or clip the "
+                "gradients, and search again from the last good checkpoint."
+            )
 
     def _indices(self, genotype):
         genotype = spaces.Genotype(genotype).check(self.choices)

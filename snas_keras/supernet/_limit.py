@@ -1,7 +1,7 @@
-"""Limits on costs: penalties that lead the search below them, and the child."""
+"""Resource constraints by a Lagrange multiplier, and the child within them."""
 
-import collections
 import logging
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,21 +22,23 @@ _FALL = 0.4
 _MARGIN = 0.01
 # The weight stays within this factor of where it began.
 _REACH = 1e4
-
-
+# A billionth above a limit is rounding.
+_ROUNDING = 1e-9
 # What a child pays for its cost, nats a scale, until it is within the limits.
 _PRICES = np.concatenate([[0.0], np.geomspace(1e-3, 1e6, 255)])
 
 
-def mode_within(architecture, limits):
-    """Return the mode, or where it is too dear a likely child within limits.
+def mode_within(architecture: Any, limits: Any) -> dict[str, Any]:
+    """Return the mode, or where it costs too much a likely child within limits.
 
     Candidates pay a price for their cost, the least at which the child that is
     then the likeliest is within every limit:
 
         argmax_k logits_k - price * sum_limit cost_k / scale
 
-    At price zero it is the mode. With one limit there is always such a child;
+    At price zero it is the mode, at the last price the cheapest child. Then,
+    as long as there is room, the choice that gains most takes a likelier
+    candidate that still fits. With one limit the child is always within it;
     of several, the cheapest children that can be had this way may keep only
     some.
 
@@ -47,53 +49,126 @@ def mode_within(architecture, limits):
     Returns:
         {choice name: float32 tensor, shape (candidates,), one-hot}.
     """
-    kept = [limit for limit in limits if limit]
-    if not kept:
+    limits = [limit for limit in limits if limit]
+    if not limits:
         return architecture.mode()
-    groups = collections.defaultdict(list)
-    for name, candidates in architecture.choices.items():
-        groups[len(candidates)].append(name)
-    totals = [limit.cost.fixed for limit in kept]
-    chosen = {}
-    for size, names in groups.items():
-        rows = [np.stack([x.cost.rows[n] for n in names]) for x in kept]
-        charges = sum(r / x.scale for r, x in zip(rows, kept, strict=True))
-        logits = tf.stack(
-            [tf.convert_to_tensor(architecture.logits[n]) for n in names]
-        )
-        scores = tf.cast(logits, "float64") - tf.constant(
-            _PRICES[:, None, None] * charges
-        )
-        chosen[size] = tf.one_hot(tf.argmax(scores, -1), size, dtype=tf.float64)
-        totals = [
-            total + tf.reduce_sum(chosen[size] * tf.constant(r), [1, 2])
-            for total, r in zip(totals, rows, strict=True)
-        ]
-    index = _first_within(totals, kept)
-    return {
-        name: row
-        for size, names in groups.items()
-        for name, row in zip(
-            names,
-            tf.unstack(tf.cast(chosen[size][index], "float32")),
-            strict=True,
-        )
-    }
+    table = _Table(architecture, limits)
+    return table.by_name(table.filled(table.cheapest_price()))
 
 
-def _first_within(totals, kept):
-    """Return the place of the lowest price that keeps all limits, or the last.
+class _Table:
+    """All choices as rows of one table, padded to the longest.
 
-    A billionth above a limit is rounding.
+    Args:
+        architecture: Architecture.
+        limits: list of Limit, at least one.
     """
-    within = [
-        total <= limit.value * (1.0 + 1e-9)
-        for total, limit in zip(totals, kept, strict=True)
-    ]
-    found = tf.reduce_all(tf.stack(within), axis=0)
-    first = tf.argmax(tf.cast(found, "int32"))
-    last = tf.constant(len(_PRICES) - 1, first.dtype)
-    return tf.where(tf.reduce_any(found), first, last)
+
+    def __init__(self, architecture, limits):
+        self.sizes = {n: len(c) for n, c in architecture.choices.items()}
+        self.width = max(self.sizes.values())
+        logits = [self._padded(architecture.logits[n], n) for n in self.sizes]
+        # Float64: at a high price the costs of small candidates count too.
+        self.logits = tf.stack(logits)
+        self.costs = np.stack(
+            [[self._row(x, name) for name in self.sizes] for x in limits]
+        )
+        room = [limit.value * (1.0 + _ROUNDING) for limit in limits]
+        self.room = np.subtract(room, [limit.cost.fixed for limit in limits])
+        scales = np.array([limit.scale for limit in limits])
+        self.charges = (self.costs / scales[:, None, None]).sum(0)
+
+    def _padded(self, logits, name):
+        logits = tf.cast(tf.convert_to_tensor(logits), "float64")
+        missing = self.width - self.sizes[name]
+        return tf.pad(logits, [[0, missing]], constant_values=-np.inf)
+
+    def _row(self, limit, name):
+        row = np.asarray(limit.cost.rows[name], "float64")
+        return np.pad(row, (0, self.width - len(row)))
+
+    def _one_hot(self, scores):
+        return tf.one_hot(tf.argmax(scores, -1), self.width, dtype=tf.float64)
+
+    def _is_within(self, chosen):
+        """Return whether children are within all limits, shape (...,)."""
+        spent = tf.einsum("...nk,lnk->...l", chosen, tf.constant(self.costs))
+        return tf.reduce_all(spent <= self.room, -1)
+
+    def cheapest_price(self):
+        """Return the child at the lowest price that keeps the limits."""
+        charges = tf.constant(_PRICES[:, None, None] * self.charges)
+        chosen = self._one_hot(self.logits - charges)
+        chosen = tf.concat([chosen, self._cheapest()[None]], 0)
+        within = self._is_within(chosen)
+        first = tf.argmax(tf.cast(within, "int32"))
+        last = tf.constant(len(_PRICES), first.dtype)
+        return chosen[tf.where(tf.reduce_any(within), first, last)]
+
+    def _cheapest(self):
+        """Return the cheapest child; among equals the likelier candidate."""
+        real = np.arange(self.width) < np.array([*self.sizes.values()])[:, None]
+        charges = np.where(real, self.charges, np.inf)
+        is_least = charges <= charges.min(1, keepdims=True)
+        return self._one_hot(tf.where(is_least, self.logits, -np.inf))
+
+    def filled(self, chosen):
+        """Give the room that is left to the choices that gain most by it."""
+        costs = tf.constant(self.costs)
+
+        def better(chosen):
+            spent = tf.reduce_sum(costs * chosen, [1, 2])
+            own_costs = tf.reduce_sum(costs * chosen, 2, keepdims=True)
+            own = tf.reduce_sum(
+                tf.where(chosen > 0, self.logits, 0.0), 1, keepdims=True
+            )
+            more = spent[:, None, None] + costs - own_costs
+            fits = tf.reduce_all(more <= self.room[:, None, None], 0)
+            return tf.where(fits, self.logits - own, -np.inf)
+
+        def step(chosen):
+            flat = tf.argmax(tf.reshape(better(chosen), [-1]))
+            row, column = flat // self.width, flat % self.width
+            new = tf.one_hot(column, self.width, dtype=tf.float64)
+            is_row = tf.range(tf.shape(chosen)[0], dtype=row.dtype) == row
+            return tf.where(is_row[:, None], new, chosen)
+
+        def has_better(chosen):
+            return tf.reduce_any(better(chosen) > 0)
+
+        return tf.while_loop(
+            has_better,
+            lambda chosen: (step(chosen),),
+            (chosen,),
+            maximum_iterations=len(self.sizes) * self.width,
+        )[0]
+
+    def by_name(self, chosen):
+        """Return {choice name: float32 one-hot weights}."""
+        rows = tf.unstack(tf.cast(chosen, "float32"))
+        return {
+            name: row[:size]
+            for (name, size), row in zip(self.sizes.items(), rows, strict=True)
+        }
+
+
+def cost_under(cost: Any, weights: Any) -> Any:
+    """Return the cost of the network under the weights of its choices.
+
+        fixed + sum_choice sum_k weights_k cost_k
+
+    Under probabilities it is the expected cost of a child.
+
+    Args:
+        cost: ChildCost.
+        weights: {choice name: tensor, shape (candidates,)}.
+
+    Returns:
+        float32 scalar tensor, in the cost's unit.
+    """
+    costs = np.concatenate(list(cost.rows.values()))
+    flat = ops.concatenate([weights[name] for name in cost.rows])
+    return cost.fixed + ops.sum(tf.constant(costs, "float32") * flat)
 
 
 class Limit:
@@ -104,10 +179,10 @@ class Limit:
         weight <- weight * exp(rate * clip(10 excess, -0.4, 1))
         excess  = (max(expected cost, cost of the mode) - aim) / scale
         aim     = limit - 0.01 * scale
-        scale   = min(limit, dearest child - cheapest child)
+        scale   = min(limit, most expensive child - cheapest child)
 
-    so it rises while a child is too dear, and falls, more slowly, while there
-    is room: the search shall end below the limit, not above. The aim is a
+    so it rises while a child costs too much, and falls, more slowly, while
+    there is room: the search shall end below the limit, not above. The aim is a
     little below, for the weight swings about it; where the mode is above it all
     the same, `mode_within` gives a child that is not. The scale is the limit,
     but where all children cost nearly the same, what they differ by.
@@ -124,13 +199,13 @@ class Limit:
         self.resource = resource
         self.cost = cost
         self.value = self._in_units(resource.limit)
-        if cost.minimum > self.value:
+        if cost.minimum > self.value * (1.0 + _ROUNDING):
             limit, least, most = map(
                 text_lib.number, (self.value, cost.minimum, cost.maximum)
             )
             raise ValueError(
                 f"No child is within the limit {limit} of {resource.name!r}. "
-                f"The cheapest costs {least}, the dearest {most}"
+                f"The cheapest costs {least}, the most expensive {most}"
             )
         self.scale = min(self.value, cost.maximum - cost.minimum) or self.value
         self.aim = max(self.value - _MARGIN * self.scale, cost.minimum)
@@ -149,15 +224,7 @@ class Limit:
 
     def expected(self, architecture):
         """Return the expected cost of a child, float32 scalar tensor."""
-        return self.of(architecture.probabilities())
-
-    def of(self, weights):
-        """Return the cost under {choice name: weights}, float32 scalar."""
-        costs = np.concatenate(list(self.cost.rows.values()))
-        weights = ops.concatenate([weights[name] for name in self.cost.rows])
-        return self.cost.fixed + ops.sum(
-            tf.constant(costs, "float32") * weights
-        )
+        return cost_under(self.cost, architecture.probabilities())
 
     def applied(self, weight, architecture):
         """Return the weight of this step's penalty.
@@ -165,13 +232,14 @@ class Limit:
         weight * exp(clip(50 * (expected cost - aim) / scale, -3, 3))
         """
         excess = (self.expected(architecture) - self.aim) / self.scale
-        swing = ops.clip(_GAIN * _held(excess), -_SWING, _SWING)
+        swing = ops.clip(_GAIN * ops.stop_gradient(excess), -_SWING, _SWING)
         return weight * ops.exp(swing)
 
     def moved(self, weight, architecture):
         """Return the weight of the next step."""
         cost = ops.maximum(
-            self.expected(architecture), self.of(architecture.mode())
+            self.expected(architecture),
+            cost_under(self.cost, architecture.mode()),
         )
         excess = ops.clip(_STEEP * (cost - self.aim) / self.scale, -_FALL, 1.0)
         first = self.resource.weight
@@ -180,7 +248,3 @@ class Limit:
             first / _REACH,
             first * _REACH,
         )
-
-
-def _held(tensor):
-    return ops.stop_gradient(tensor)

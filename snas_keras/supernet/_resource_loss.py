@@ -39,19 +39,6 @@ class ResourceLoss:
             t.sum(0, keepdims=True) / self.dearest for t in table.values()
         )
 
-    def expected_cost(self, probabilities):
-        """Return the expected cost of a child's edges, in the cost's unit.
-
-            sum_e sum_k p_k c[e, k]
-
-        Args:
-            probabilities: {choice name: tensor, shape (candidates,)}.
-
-        Returns:
-            float32 scalar tensor.
-        """
-        return ops.sum(self._linear(probabilities)) * self.dearest
-
     def __call__(self, architecture, z, step, weight=None):
         """Return the penalty of one training step.
 

@@ -3,25 +3,21 @@
 import logging
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import costs as costs_lib
 from snas_keras import layers, spaces
 from snas_keras import training as training_lib
 from snas_keras._utils import names as names_lib
 from snas_keras.supernet import (
     _architecture,
     _credit,
-    _limit,
+    _derivations,
     _metrics,
     _optimizers,
-    _resource,
-    _resource_loss,
+    _penalties,
 )
 
-MAX_RESOURCES = 8
 _LOGGER = logging.getLogger("snas_keras")
 
 
@@ -42,14 +38,18 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         network: functional Keras model, [inputs, {choice: weights}] -> outputs.
         architecture: Architecture of the same choices.
         recompute: bool, as for `build_supernet`, default False.
-        **kwargs: of `keras.Model`.
+        resource: as for `compile`; its limits hold for what a supernet that
+            is not compiled answers. Default None.
+        **kwargs: passed to `keras.Model`.
 
     Reference:
         Xie, Zheng, Liu, Lin, "SNAS: Stochastic Neural Architecture Search",
         2019, https://arxiv.org/abs/1812.09926.
     """
 
-    def __init__(self, network, architecture, recompute=False, **kwargs):
+    def __init__(
+        self, network, architecture, recompute=False, resource=None, **kwargs
+    ):
         super().__init__(**kwargs)
         if architecture.name != _architecture.NAME:
             raise ValueError(
@@ -61,20 +61,20 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         self.recompute = recompute
         self.network = network
         self.architecture = architecture
-        self.search_metrics = _metrics.SearchMetrics([], [])
+        self.search_metrics = _metrics.SearchMetrics()
         self.credit = _credit.Credit(architecture.choices)
         # The number of training steps so far, whatever the optimizer skipped.
         self.step = self._counter("step", "int64")
-        self.given = {
-            name: self._given(name, len(candidates))
+        self.override = {
+            name: self._override(name, len(candidates))
             for name, candidates in architecture.choices.items()
         }
-        self.is_given = self._counter("is_given", "float32")
-        self.limits = []
+        self.use_override = self._counter("use_override", "float32")
         # Of a fixed size, so that a file's state fits whatever was compiled.
         self.resource_weights = self._counter(
-            "resource_weights", "float32", (MAX_RESOURCES,)
+            "resource_weights", "float32", (_penalties.MAX_RESOURCES,)
         )
+        self.penalties = _penalties.Penalties(resource, self)
         self.output_names = network.output_names
         self.built = True
 
@@ -89,7 +89,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
             name=name,
         )
 
-    def _given(self, name, size):
+    def _override(self, name, size):
         return self.add_weight(
             shape=(size,),
             initializer="zeros",
@@ -97,7 +97,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
             trainable=False,
             autocast=False,
             aggregation="only_first_replica",
-            name=f"given_{names_lib.scope_name(name)}",
+            name=f"override_{names_lib.scope_name(name)}",
         )
 
     def call(self, inputs, training=False):
@@ -105,14 +105,19 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
 
     def mode(self):
         """Return the one-hot weights of the child that `derive` names."""
-        return _limit.mode_within(self.architecture, self.limits)
+        return self.penalties.mode(self.architecture)
+
+    @property
+    def limits(self):
+        """The limits that the supernet was compiled with."""
+        return self.penalties.limits
 
     def _weights(self):
         """The mode, or what `evaluate` was given."""
         mode = self.mode()
         return {
-            name: ops.where(self.is_given > 0, given, mode[name])
-            for name, given in self.given.items()
+            name: ops.where(self.use_override > 0, override, mode[name])
+            for name, override in self.override.items()
         }
 
     def compile(
@@ -154,21 +159,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         self._refuse_under_strategy(
             optimizer, {**kwargs, "jit_compile": jit_compile}
         )
-        resources_ = _resource.check_resources(resource, self.architecture)
-        if len(resources_) > MAX_RESOURCES:
-            raise ValueError(
-                f"At most {MAX_RESOURCES} resources. Received: "
-                f"{len(resources_)}"
-            )
-        losses = [
-            _resource_loss.ResourceLoss(r, self.network) for r in resources_
-        ]
-        kept = [
-            _limit.Limit(r, costs_lib.ChildCost(self, r.cost))
-            if r.limit is not None
-            else None
-            for r in resources_
-        ]
+        penalties = _penalties.Penalties(resource, self)
         with self.distribute_strategy.scope():
             super().compile(
                 optimizer=optimizer,
@@ -183,10 +174,11 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
                 self.recompute,
                 self.jit_compile,
             )
-            self.limits = kept
-            self.search_metrics = _metrics.SearchMetrics(losses, kept)
-            first = [r.weight for r in resources_]
-            self.resource_weights.assign(_padded(first))
+            self.penalties = penalties
+            self.penalties.reset_weights()
+            self.search_metrics = _metrics.SearchMetrics(
+                bool(penalties.resources)
+            )
             # Now, so that a file's optimizer state finds its variables.
             if not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)
@@ -216,8 +208,8 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
             # "auto" is asked again of the device that loads the file.
             config["jit_compile"] = self.asked_jit_compile
             config["resource"] = [
-                keras.saving.serialize_keras_object(loss.resource)
-                for loss in self.search_metrics.resource_losses
+                keras.saving.serialize_keras_object(resource)
+                for resource in self.penalties.resources
             ]
         return config
 
@@ -226,11 +218,49 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
 
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        gradients, y_pred = self.compute_gradients(x, y, sample_weight)
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.step.assign_add(1)
+        self.penalties.update(self.architecture)
+        self._log_architecture(_batch_size(x))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def compute_gradients(self, x, y, sample_weight=None):
+        """Return the gradients of one training step, and the outputs.
+
+        This is all of a step that tells one search from another: override it
+        to hold the logits still, to perturb them, or to take their gradients
+        on other data. It draws the weights of the candidates, and logs the
+        losses and the credit.
+
+        Args:
+            x: inputs, shape (batch, ...) each.
+            y: targets, shape (batch, ...) each, or None.
+            sample_weight: shape (batch,), default None.
+
+        Returns:
+            (gradients, outputs): a list, one for each of
+            `trainable_variables`, times the loss scale; and what the network
+            gives for `x`, for the metrics.
+
+        Example:
+
+        >>> class WeightsOnly(snas_keras.SuperNet):
+        ...     def compute_gradients(self, x, y, sample_weight=None):
+        ...         gradients, y_pred = super().compute_gradients(x, y)
+        ...         logits = {id(v) for v in self.architecture.variables}
+        ...         still = [id(v) in logits for v in self.trainable_variables]
+        ...         pairs = zip(gradients, still)
+        ...         return [g * (not s) for g, s in pairs], y_pred
+        """
         replicas = self.distribute_strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
             with tf.GradientTape() as penalty_tape:
                 z = self.architecture.sample(self.step)
-                resource_loss = self.resource_loss(z)
+                resource_loss = self.penalties.loss(
+                    self.architecture, z, self.step
+                )
             y_pred = self.network([x, z], training=True)
             task_loss = self.compute_loss(x, y, y_pred, sample_weight)
             # Gradients are summed over replicas; the draw is the same on all.
@@ -238,9 +268,10 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
                 resource_loss / replicas, task_loss.dtype
             )
             scaled = self.optimizer.scale_loss(loss)
-        variables = self.trainable_variables
         by_choice = [z, self.architecture.logits]
-        gradients, *total = tape.gradient(scaled, [variables, *by_choice])
+        gradients, *total = tape.gradient(
+            scaled, [self.trainable_variables, *by_choice]
+        )
         penalty = penalty_tape.gradient(resource_loss, by_choice)
         self.credit.update(
             z,
@@ -249,73 +280,35 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
             replicas / self.optimizer.scale_loss(1.0),
             self.architecture.estimator.runs_one_path,
         )
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        self.step.assign_add(1)
-        self._move_resource_weights()
-        self._log(task_loss * replicas, resource_loss, _batch_size(x))
-        return self.compute_metrics(x, y, y_pred, sample_weight)
+        self._log_losses(task_loss * replicas, resource_loss, _batch_size(x))
+        return gradients, y_pred
 
-    def _log(self, task_loss, resource_loss, batch_size):
+    def _log_losses(self, task_loss, resource_loss, batch_size):
         self._loss_metric().update_state(
             task_loss + ops.cast(resource_loss, task_loss.dtype),
             sample_weight=batch_size,
         )
-        self.search_metrics.update(
-            self.architecture,
-            self.mode(),
-            task_loss,
-            resource_loss,
-            batch_size,
-            self.resource_weights,
-        )
+        self.search_metrics.log_losses(task_loss, resource_loss, batch_size)
 
-    def _move_resource_weights(self):
-        if not any(self.limits):
-            return
-        weights = ops.unstack(ops.convert_to_tensor(self.resource_weights))
-        moved = [
-            limit.moved(weight, self.architecture) if limit else weight
-            for weight, limit in zip(weights, self.limits, strict=False)
-        ]
-        self.resource_weights.assign(
-            ops.stack([*moved, *weights[len(moved) :]])
-        )
-
-    def resource_loss(self, z):
-        """Return the weighted sum of all resource penalties.
-
-        Args:
-            z: {choice name: tensor}, the draw of this step.
-
-        Returns:
-            float32 scalar tensor.
-        """
-        losses = self.search_metrics.resource_losses
-        if not losses:
-            return ops.zeros(())
-        weights = ops.unstack(ops.convert_to_tensor(self.resource_weights))
-        return sum(
-            loss(
-                self.architecture,
-                z,
-                self.step,
-                limit.applied(weight, self.architecture) if limit else weight,
-            )
-            for loss, limit, weight in zip(
-                losses, self.limits, weights, strict=False
-            )
-        )
+    def _log_architecture(self, batch_size):
+        self.search_metrics.log_entropy(self.architecture, batch_size)
+        self.penalties.log(self.architecture, self.mode(), batch_size)
 
     def _loss_metric(self):
         return next(m for m in self.metrics if m.name == "loss")
 
     @property
     def metrics(self):
-        return super().metrics + self.search_metrics.metrics
+        return [
+            *super().metrics,
+            *self.search_metrics.metrics,
+            *self.penalties.metrics,
+        ]
 
     def test_step(self, data):
         logs = super().test_step(data)
-        training_only = {m.name for m in self.search_metrics.metrics}
+        searched = [*self.search_metrics.metrics, *self.penalties.metrics]
+        training_only = {m.name for m in searched}
         return {k: v for k, v in logs.items() if k not in training_only}
 
     def evaluate(self, *args, weights=None, callbacks=None, **kwargs):
@@ -340,15 +333,15 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         if weights == "sample":
             callbacks = [*(callbacks or []), _DrawForEachBatch()]
         else:
-            self.give(weights)
-        self.is_given.assign(1.0)
+            self.set_override(weights)
+        self.use_override.assign(1.0)
         try:
             return super().evaluate(*args, callbacks=callbacks, **kwargs)
         finally:
-            self.is_given.assign(0.0)
+            self.use_override.assign(0.0)
 
-    def give(self, weights):
-        """Store the weights that `evaluate` shall use.
+    def set_override(self, weights):
+        """Store the weights that replace the mode while `evaluate` runs.
 
         Args:
             weights: Genotype or mapping {choice name: weights}.
@@ -361,15 +354,24 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         names_lib.check_weights(weights, self.architecture.choices)
         if self.architecture.estimator.runs_one_path:
             names_lib.check_one_hot(weights)
-        for name, variable in self.given.items():
+        for name, variable in self.override.items():
             variable.assign(weights[name])
 
-    def derive(self):
-        """Return the Genotype of the most probable child.
+    def derive(self, method="within_limits"):
+        """Return the Genotype of the child that the search has found.
 
-        Ties go to the first candidate. Where the supernet is compiled with
-        limits, and the most probable child is above one, it is a probable child
-        within.
+        Args:
+            method: str or function (supernet) -> Genotype, one of
+                `snas_keras.DERIVATIONS`. Default "within_limits": the most
+                probable child, or where it is above a limit that the supernet
+                is compiled with, a probable child within.
+
+        Returns:
+            Genotype; ties go to the first candidate.
+
+        Raises:
+            ValueError: there is no such method, it does not fit the space, or
+                the logits are not finite.
 
         Example:
 
@@ -377,12 +379,9 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         >>> snas_keras.build_supernet(space).derive()["block_0"]
         'conv_3x3'
         """
-        return spaces.Genotype(
-            {
-                name: self.architecture.choices[name][int(np.argmax(weights))]
-                for name, weights in self.mode().items()
-            }
-        )
+        function = _derivations.get(method)
+        self.architecture.check_finite()
+        return function(self)
 
     def get_config(self):
         return {
@@ -391,6 +390,10 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
                 self.architecture
             ),
             "recompute": self.recompute,
+            "resource": [
+                keras.saving.serialize_keras_object(limit.resource)
+                for limit in self.limits
+            ],
             "name": self.name,
         }
 
@@ -398,13 +401,10 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
     def from_config(cls, config):
         parts = {
             key: keras.saving.deserialize_keras_object(config[key])
-            for key in ("network", "architecture")
+            for key in ("network", "architecture", "resource")
+            if key in config
         }
         return cls(**{**config, **parts})
-
-
-def _padded(weights):
-    return [*weights, *[0.0] * (MAX_RESOURCES - len(weights))]
 
 
 def _note_jit_compile(is_on):
@@ -417,7 +417,7 @@ def _note_jit_compile(is_on):
 class _DrawForEachBatch(keras.callbacks.Callback):
     def on_test_batch_begin(self, batch, logs=None):
         # Negative steps: no draw of the training.
-        self.model.give(self.model.architecture.sample(-1 - batch))
+        self.model.set_override(self.model.architecture.sample(-1 - batch))
 
 
 def _batch_size(x):

@@ -117,7 +117,8 @@ def test_logits_temperature_and_draws_stay_float32_under_any_policy():
 def test_mode_is_one_hot_and_the_first_wins_ties():
     architecture = with_logits(a=[0.0, 1.0, 1.0], b=[0.0, 0.0])
     np.testing.assert_array_equal(architecture.mode()["a"], [0, 1, 0])
-    assert architecture.derive() == {"a": "y", "b": "x"}
+    mode = {n: int(np.argmax(w)) for n, w in architecture.mode().items()}
+    assert mode == {"a": 1, "b": 0}
 
 
 def test_log_prob_sums_the_choices():
@@ -179,7 +180,7 @@ def test_it_works_on_its_own_in_a_model_of_the_user():
             loss = tf.reduce_sum((edge(x, weights) - 2.0) ** 2)
         logits = architecture.trainable_variables
         optimizer.apply(tape.gradient(loss, logits), logits)
-    assert architecture.derive() == {"only": "double"}
+    assert architecture.mode()["only"].numpy().tolist() == [1.0]
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_a_single_path_gives_credit_to_what_was_run(
         draws.append(supernet.architecture.sample(step)["block_0"].numpy())
         supernet.train_on_batch(*features)
         found = supernet.credit.values()["block_0"]
-        drawn = np.sum(draws, axis=0)
+        drawn = np.sum(draws, axis=0, dtype="float64")
         np.testing.assert_allclose(found["exposure"], drawn / drawn.sum())
         np.testing.assert_array_equal(found["credit"] != 0.0, drawn > 0)
     assert 0 in drawn or (drawn > 1).any()

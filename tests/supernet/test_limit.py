@@ -9,6 +9,7 @@ import pytest
 
 import snas_keras
 from snas_keras import costs as costs_lib
+from snas_keras import supernet as supernet_lib
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16)
 
@@ -250,7 +251,7 @@ def test_where_the_mode_is_too_dear_the_child_is_the_likeliest_within():
         found = supernet.derive()
         ranked = supernet.architecture.distribution().top_k(500)
         best = max(p for g, p in ranked if cost(g) <= limit)
-        assert cost(supernet.architecture.derive()) > limit >= cost(found)
+        assert cost(supernet.derive("mode")) > limit >= cost(found)
         changed = [name for name, w in found.items() if w != "width_16"]
         log_p = supernet.architecture.distribution().log_prob(found)
         # Equal blocks pay the same, so they give way together.
@@ -281,7 +282,7 @@ def test_a_loaded_supernet_keeps_its_limits(tmp_path):
     supernet.save(tmp_path / "search.keras")
     loaded = keras.models.load_model(tmp_path / "search.keras")
     assert loaded.derive() == supernet.derive()
-    assert loaded.derive() != loaded.architecture.derive()
+    assert loaded.derive() != loaded.derive("mode")
 
 
 def test_limits_that_exclude_each_other_give_the_cheapest():
@@ -297,3 +298,155 @@ def test_limits_that_exclude_each_other_give_the_cheapest():
     found = [cost(supernet.derive()) for cost in costs]
     assert any(f > v for f, v in zip(found, values, strict=True))
     assert len(set(supernet.derive().values())) == 1
+
+
+def planted_cost(rows, fixed=0.0):
+    """Return the cost of children with these rows, as `ChildCost` has them."""
+    cost = costs_lib.ChildCost.__new__(costs_lib.ChildCost)
+    cost.name, cost.fixed = "parameters", fixed
+    cost.rows = {name: np.array(row, float) for name, row in rows.items()}
+    cost.choices = {n: tuple("abcd"[: len(r)]) for n, r in rows.items()}
+    return cost
+
+
+def architecture_with(logits):
+    choices = {name: "abcd"[: len(row)] for name, row in logits.items()}
+    architecture = snas_keras.Architecture(choices)
+    for name, row in logits.items():
+        architecture.logits[name].assign(row)
+    return architecture
+
+
+def within(architecture, *limits):
+    mode = supernet_lib.mode_within(architecture, list(limits))
+    return {n: "abcd"[int(np.argmax(w))] for n, w in mode.items()}
+
+
+def test_a_limit_at_the_cheapest_child_gives_the_cheapest_child():
+    """Whatever the logits, and however small a candidate's share."""
+    architecture = architecture_with({"big": [3.0, 0.0], "small": [8.0, 0.0]})
+    cost = planted_cost({"big": [2e7, 0.0], "small": [64.0, 0.0]}, fixed=2e7)
+    limit = supernet_lib.Limit(snas_keras.Resource("flops", limit=2e7), cost)
+    assert within(architecture, limit) == {"big": "b", "small": "b"}
+
+
+def test_room_that_a_limit_leaves_is_given_to_the_choices_that_gain_most():
+    """Equal blocks give way together; most of them can then come back."""
+    names = [f"block_{i}" for i in range(8)]
+    architecture = architecture_with(
+        {n: [1.0 + 0.01 * i, 0.0] for i, n in enumerate(names)}
+    )
+    cost = planted_cost({n: [100.0, 0.0] for n in names})
+    limit = supernet_lib.Limit(snas_keras.Resource("flops", limit=310.0), cost)
+    chosen = within(architecture, limit)
+    assert [n for n, c in chosen.items() if c == "a"] == names[-3:]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_likelier_candidate_fits_into_what_is_left(seed):
+    """Of random choices of different sizes, under two limits."""
+    generator = np.random.default_rng(seed)
+    sizes = {f"c{i}": int(generator.integers(2, 5)) for i in range(6)}
+    logits = {n: generator.normal(size=k) for n, k in sizes.items()}
+    architecture = architecture_with(logits)
+    costs, limits = [], []
+    for name in ("one", "two"):
+        rows = {n: generator.integers(0, 50, k) for n, k in sizes.items()}
+        cost = planted_cost(rows, fixed=10.0)
+        resource = snas_keras.Resource("flops", name=name, limit="75%")
+        costs.append(cost)
+        limits.append(supernet_lib.Limit(resource, cost))
+    chosen = within(architecture, *limits)
+    assert is_within(chosen, costs, limits)
+    for name, size in sizes.items():
+        own = logits[name]["abcd".index(chosen[name])]
+        for k in range(size):
+            if logits[name][k] > own:
+                likelier = {**chosen, name: "abcd"[k]}
+                assert not is_within(likelier, costs, limits)
+
+
+def is_within(genotype, costs, limits):
+    pairs = zip(costs, limits, strict=True)
+    return all(cost(genotype) <= limit.value for cost, limit in pairs)
+
+
+def test_every_limit_counts_not_only_the_first():
+    architecture = architecture_with({"a": [2.0, 0.0], "b": [2.0, 0.0]})
+    first = planted_cost({"a": [1.0, 0.0], "b": [0.0, 0.0]})
+    second = planted_cost({"a": [0.0, 0.0], "b": [1.0, 0.0]})
+    limits = [
+        supernet_lib.Limit(snas_keras.Resource("flops", limit=0.5), cost)
+        for cost in (first, second)
+    ]
+    assert within(architecture, *limits) == {"a": "b", "b": "b"}
+    assert within(architecture, limits[0]) == {"a": "b", "b": "a"}
+
+
+def test_what_is_fixed_counts_towards_a_limit():
+    architecture = architecture_with({"a": [2.0, 0.0]})
+    cost = planted_cost({"a": [10.0, 1.0]}, fixed=100.0)
+    limit = supernet_lib.Limit(snas_keras.Resource("flops", limit=105.0), cost)
+    assert within(architecture, limit) == {"a": "b"}
+
+
+def test_rounding_is_not_above_a_limit():
+    """0.1 + 0.2 is more than 0.3 in floating point."""
+    architecture = architecture_with({"a": [2.0, 0.0], "b": [2.0, 0.0]})
+    cost = planted_cost({"a": [0.1, 0.0], "b": [0.2, 0.0]})
+    limit = supernet_lib.Limit(snas_keras.Resource("flops", limit=0.3), cost)
+    assert within(architecture, limit) == {"a": "a", "b": "a"}
+    dearest = planted_cost({"a": [0.1, 0.1], "b": [0.2, 0.3]})
+    resource = snas_keras.Resource("flops", limit=0.3)
+    assert supernet_lib.Limit(resource, dearest).value == 0.3
+
+
+def test_the_aim_is_not_below_the_cheapest_child():
+    """Below it the weight would rise for ever."""
+    cost = planted_cost({"a": [100.0, 0.0]}, fixed=1000.0)
+    resource = snas_keras.Resource("flops", limit=1000.1)
+    assert supernet_lib.Limit(resource, cost).aim == 1000.0
+
+
+def test_the_mode_above_the_limit_raises_the_weight_where_the_mean_is_below():
+    cost = planted_cost({"a": [100.0, 0.0, 0.0]})
+    architecture = architecture_with({"a": [0.1, 0.0, 0.0]})
+    limit = supernet_lib.Limit(snas_keras.Resource("flops", limit=50.0), cost)
+    assert float(limit.expected(architecture)) < 40.0
+    assert float(limit.moved(0.1, architecture)) > 0.1
+
+
+def test_the_weight_stays_within_bounds():
+    cost = planted_cost({"a": [100.0, 0.0]})
+    dear, cheap = (architecture_with({"a": [x, 0.0]}) for x in (30.0, -30.0))
+    resource = snas_keras.Resource("flops", weight=0.1, limit=50.0, rate=1.0)
+    limit = supernet_lib.Limit(resource, cost)
+    assert float(limit.moved(999.0, dear)) == pytest.approx(1000.0)
+    assert float(limit.moved(1.1e-5, cheap)) == pytest.approx(1e-5)
+
+
+def test_weights_move_by_the_logits_that_the_step_left():
+    cost = costs_lib.ChildCost(snas_keras.build_supernet(widths()), "flops")
+    even = {name: np.full(len(row), 1 / 8) for name, row in cost.rows.items()}
+    # Where the weight moves in proportion to the excess.
+    limit = cost.expected(even) + 0.02 * (cost.maximum - cost.minimum)
+    supernet = compiled_with(snas_keras.Resource("flops", limit=limit))
+    for optimizer in supernet.optimizer.optimizers:
+        optimizer.learning_rate = 0.1
+    first = float(supernet.resource_weights[0])
+    [limit] = supernet.limits
+    before = float(limit.moved(first, supernet.architecture))
+    x, y = np.ones((8, 4), "float32"), np.zeros((8, 1), "float32")
+    supernet.train_on_batch(x, y)
+    after = float(limit.moved(first, supernet.architecture))
+    assert abs(after - before) > 1e-4
+    assert float(supernet.resource_weights[0]) == pytest.approx(after)
+
+
+def test_a_supernet_loaded_without_compiling_keeps_its_limits(tmp_path):
+    supernet = limited(swinging(), {"flops": "91%"})
+    supernet.save(tmp_path / "search.keras")
+    loaded = keras.models.load_model(tmp_path / "search.keras", compile=False)
+    assert loaded.derive() == supernet.derive() != loaded.derive("mode")
+    x = np.ones((2, 4), "float32")
+    np.testing.assert_array_equal(loaded(x), supernet(x))

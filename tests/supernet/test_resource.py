@@ -17,7 +17,7 @@ from snas_keras import costs
 from snas_keras import costs as costs_lib
 from snas_keras import supernet as supernet_lib
 from snas_keras.costs import _child_cost
-from snas_keras.supernet import _resource
+from snas_keras.supernet import _limit, _resource
 
 C = 4
 SIDE = 8
@@ -99,11 +99,15 @@ def test_expected_linear_penalty_is_the_formula(small):
 
 
 def test_expected_cost_has_the_unit_of_the_cost(small):
-    loss = bound(small, "flops", 0.5)
-    found = loss.expected_cost(small.architecture.probabilities())
+    """Of whole children: what is fixed counts too."""
+    cost = costs_lib.ChildCost(small, "flops")
+    found = _limit.cost_under(cost, small.architecture.probabilities())
     wanted = sum(softmax(LOGITS[n]) @ SHARES[n] for n in LOGITS)
-    wanted *= 3 * FLOPS["conv_3x3"]
+    wanted = wanted * 3 * FLOPS["conv_3x3"] + cost.fixed
+    assert cost.fixed > 0
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    probabilities = small.architecture.distribution().probabilities()
+    np.testing.assert_allclose(found, cost.expected(probabilities), rtol=1e-6)
 
 
 def test_gradient_of_the_expected_penalty_is_the_formula(small):
@@ -554,9 +558,12 @@ def test_published_penalty_is_that_of_initial_logits(published):
 )
 def test_published_expected_costs(published, cost, wanted):
     """Of all 112 edges under uniform probabilities; float32 keeps 7 digits."""
-    loss = bound(published, cost, 1.0)
-    found = loss.expected_cost(published.architecture.probabilities())
-    assert float(found) == pytest.approx(wanted, rel=1e-6)
+    child_cost = costs_lib.ChildCost(published, cost)
+    found = _limit.cost_under(
+        child_cost, published.architecture.probabilities()
+    )
+    edges = float(found) - child_cost.fixed
+    assert edges == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.slow
