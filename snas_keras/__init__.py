@@ -32,7 +32,13 @@ from snas_keras.spaces import (
     published,
     search_space,
 )
-from snas_keras.supernet import Architecture, Resource, SuperNet, build_supernet
+from snas_keras.supernet import (
+    DERIVATIONS,
+    Architecture,
+    Resource,
+    SuperNet,
+    build_supernet,
+)
 from snas_keras.training import (
     SCHEDULES,
     AddressableBatches,
@@ -57,6 +63,16 @@ resources = moved.module(
         "edge_costs": (costs.edge_costs, "snas_keras.costs.edge_costs"),
     },
 )
+limits = moved.module(
+    "limits",
+    {
+        "Limit": (supernet.Limit, "snas_keras.supernet.Limit"),
+        "mode_within": (
+            supernet.mode_within,
+            "snas_keras.supernet.mode_within",
+        ),
+    },
+)
 multi_worker = moved.module(
     "multi_worker",
     {
@@ -72,6 +88,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "COSTS",
+    "DERIVATIONS",
     "ESTIMATORS",
     "OPERATIONS",
     "SCHEDULES",
