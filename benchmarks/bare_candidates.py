@@ -23,7 +23,7 @@ def groups(network):
     for edge in _mixed_edge.mixed_edges(network):
         shape = edge.candidate_input_shape
         for layer in edge.candidates.values():
-            group = found[fingerprint.signature(layer, shape)]
+            group = found[fingerprint.layer_key(layer, shape)]
             group[:2] = layer, shape
             group[2] += 1
     return list(found.values())

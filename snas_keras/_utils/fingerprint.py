@@ -1,39 +1,55 @@
-"""Keys that are the same for all layers that compute alike."""
+"""A fingerprint of a layer: equal for all layers that compute alike."""
 
 import json
+import typing
+import warnings
 
 import keras
 
+from snas_keras._utils import code as code_lib
+
 # In a config: what does not change the time, and what names other layers.
-_IRRELEVANT = {
-    "name",
-    "seed",
-    "trainable",
-    "build_config",
-    "build_input_shape",
-    "shared_object_id",
-}
+_NAMES = {"name", "shared_object_id"}
+_NOT_TIMED = {"seed", "trainable", "build_config", "build_input_shape"}
 _WIRING = {"keras_history", "input_layers", "output_layers"}
 
 
-def layer_key(layer, input_shape):
-    """Describe a layer on inputs, the same for all that take the same time.
+def layer_key(
+    layer: keras.layers.Layer, input_shape: typing.Any, same_code: bool = False
+) -> str:
+    """Describe a layer on inputs by its class, its config and the shape.
+
+    By default the key is the same for all layers that take the same time: it
+    is of a file, so a class is known by name, and neither seeds nor the batch
+    matter. With `same_code` it is the same for layers of this program that
+    compute the same from equal variables, so that one can run for the other:
+    then classes, functions and other objects are known by identity, and every
+    attribute of a class that is not Keras' own must be accounted for.
 
     Args:
         layer: Keras layer.
-        input_shape: tuple with the batch dimension, which does not matter, or
-            a tuple of such.
+        input_shape: tuple with the batch dimension, or a structure of such.
+        same_code: bool, default False.
 
     Returns:
-        str: class, config without names and seeds, and shape. A registered
-        class goes by its registered name, wherever its module is.
+        str. A registered class goes by its registered name, wherever its
+        module is.
 
     Raises:
         TypeError: the layer cannot be described by its config.
+
+    Example:
+
+    >>> one, other = keras.layers.Dense(2), keras.layers.Dense(2, name="other")
+    >>> layer_key(one, (None, 3)) == layer_key(other, (None, 3))
+    True
     """
     try:
-        config = keras.saving.serialize_keras_object(layer)
-        return json.dumps([_described(config, {}), _of_one(input_shape)])
+        if same_code:
+            return _key_of_code(layer, input_shape)
+        config = _config(layer)
+        described = _described(config, _NAMES | _NOT_TIMED, {})
+        return json.dumps([described, _of_one(input_shape)])
     except (NotImplementedError, TypeError, ValueError) as error:
         raise TypeError(
             f"Layer {layer.name!r} of type {type(layer).__name__} cannot be "
@@ -42,7 +58,21 @@ def layer_key(layer, input_shape):
         ) from error
 
 
-def without_modules(key):
+def _key_of_code(layer, input_shape):
+    config = None
+    if code_lib.is_trusted(layer):  # Of others it may say anything.
+        config = _described(_config(layer), _NAMES, {})
+    return json.dumps([config, repr(input_shape), code_lib.identity(layer)])
+
+
+def _config(layer):
+    with warnings.catch_warnings():
+        # Keras warns of a lambda, for files that somebody else may load.
+        warnings.simplefilter("ignore", UserWarning)
+        return keras.saving.serialize_keras_object(layer)
+
+
+def without_modules(key: str) -> str:
     """Return a key as written before, without the modules it named.
 
     Args:
@@ -71,29 +101,31 @@ def _is_registered(config):
     return ">" in (config.get("registered_name") or "")
 
 
-def _described(config, places):
-    """Leave out what does not matter; call layers by their place."""
+def _described(config, left_out, places):
+    """Leave out what does not matter, call layers by their place."""
     if isinstance(config, (list, tuple)):
-        return [_described(x, places) for x in config if not _is_input(x)]
+        return [
+            _described(x, left_out, places) for x in config if not _is_input(x)
+        ]
     if not isinstance(config, dict):
         return config
     if "input_layers" in config:  # A functional model.
         names = [layer["name"] for layer in config["layers"]]
         places = {name: place for place, name in enumerate(names)}
     return {
-        key: _described_part(key, value, places)
+        key: _described_part(key, value, left_out, places)
         for key, value in config.items()
-        if key not in _IRRELEVANT
+        if key not in left_out
         and not (key == "module" and _is_registered(config))
     }
 
 
-def _described_part(key, value, places):
+def _described_part(key, value, left_out, places):
     if key == "dtype":  # A policy is told by its name.
         return value["config"] if isinstance(value, dict) else value
     if key in _WIRING:
         return keras.tree.map_structure(lambda x: places.get(x, x), value)
-    return _described(value, places)
+    return _described(value, left_out, places)
 
 
 def _is_input(config):
@@ -105,36 +137,3 @@ def _of_one(shape):
     if any(isinstance(part, (tuple, list)) for part in shape):
         return [_of_one(part) for part in shape]
     return list(shape[1:])
-
-
-def signature(layer, input_shape):
-    """Describe what a layer computes, whatever its name.
-
-    Args:
-        layer: Keras layer.
-        input_shape: what the layer was built for.
-
-    Returns:
-        str, equal for layers that compute the same from equal variables, or
-        None where the layer cannot be described by its config.
-    """
-    try:
-        config = keras.saving.serialize_keras_object(layer)
-    except (NotImplementedError, TypeError, ValueError):
-        return None
-    return json.dumps([_nameless(config), input_shape], default=repr)
-
-
-def _nameless(config):
-    if isinstance(config, (list, tuple)):
-        return [_nameless(value) for value in config]
-    if not isinstance(config, dict):
-        return config
-    config = {key: _nameless(value) for key, value in config.items()}
-    # Keras adds it while it loads a file.
-    config.pop("shared_object_id", None)
-    kind, inner = config.get("class_name", ""), config.get("config")
-    # The name of a dtype policy is what it says.
-    if isinstance(inner, dict) and not kind.endswith("Policy"):
-        inner.pop("name", None)
-    return config

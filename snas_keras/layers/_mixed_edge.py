@@ -159,8 +159,9 @@ class MixedEdge(keras.layers.Layer):
 def share_traces(mixed_edges, recompute=False, jit_compile=False):
     """Trace edges that compute the same only once.
 
-    Two edges do where the configs of their candidates are equal but for the
-    names. The variables stay each edge's own.
+    Two edges do where their candidates are equal but for the names, in their
+    configs and in the code they run: functions they were given, and attributes
+    that a config hides, must be the same. The variables stay each edge's own.
 
     XLA compiles nested functions with gradient anew in every step, so for it
     every edge is traced by itself.
@@ -175,7 +176,7 @@ def share_traces(mixed_edges, recompute=False, jit_compile=False):
     for edge in mixed_edges:
         candidates = list(edge.candidates.values())
         signatures = [
-            fingerprint.signature(layer, edge.candidate_input_shape)
+            _signature(layer, edge.candidate_input_shape)
             for layer in candidates
         ]
         kind = (edge.single_path, edge.compute_dtype, *signatures)
@@ -190,6 +191,14 @@ def share_traces(mixed_edges, recompute=False, jit_compile=False):
                 nested=not jit_compile,
             )
         edge.trace = traces[kind] if recompute or not jit_compile else None
+
+
+def _signature(layer, input_shape):
+    """Return what layers have in common that may share a trace, or None."""
+    try:
+        return fingerprint.layer_key(layer, input_shape, same_code=True)
+    except TypeError:
+        return None
 
 
 def check_candidates(choice, candidates):

@@ -143,6 +143,35 @@ def test_tables_of_each_layer_are_its_own():
     assert tables[0] != tables[1]
 
 
+class Hides(keras.layers.Layer):
+    """Keeps a number that its config does not name."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def call(self, inputs):
+        return inputs * self.number
+
+    def get_config(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    "third",
+    [
+        lambda n: keras.layers.Activation(lambda x: x * n),
+        lambda n: keras.layers.Lambda(lambda x: x * n),
+        Hides,
+    ],
+)
+def test_layers_of_equal_configs_and_other_code_compute_their_own(third):
+    """y = x * 2 * 3 with weight on the third candidate alone."""
+    pair = [edge(third(n), 7) for n in (2.0, 3.0)]
+    y = run(pair, True, np.float32([0.0, 0.0, 1.0]))[0]
+    np.testing.assert_allclose(y, X * 6.0, rtol=1e-6)
+
+
 def test_layers_of_other_configs_do_not_share():
     first = edge(keras.layers.Rescaling(1.0), 7)
     second = edge(keras.layers.Rescaling(2.0), 7)
