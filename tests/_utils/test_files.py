@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic replacement of files and directories."""
 
 import os
 import pathlib
@@ -132,6 +132,33 @@ def test_a_block_that_fails_leaves_the_old_directory(tmp_path):
     assert names(tmp_path) == ["folder"]
 
 
+@pytest.fixture(params=[True, False], ids=["exchange", "two_renames"])
+def exchanges(request, monkeypatch):
+    """Whether the system can exchange two directories in one step."""
+    if not request.param:
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    return request.param
+
+
+def test_a_directory_replaces_the_old_one_on_every_system(tmp_path, exchanges):
+    path = tmp_path / "folder"
+    for text in ("old", "new"):
+        with files.replacing(path) as temporary:
+            _write_directory(temporary, text)
+    assert (path / "inner" / "file.txt").read_text() == "new"
+    assert names(tmp_path) == ["folder"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux alone")
+def test_two_directories_are_exchanged(tmp_path):
+    for name in ("one", "other"):
+        _write_directory(tmp_path / name, name)
+    assert files._exchange(tmp_path / "one", tmp_path / "other")
+    text = (tmp_path / "one" / "inner" / "file.txt").read_text()
+    assert text == "other"
+    assert not files._exchange(tmp_path / "one", tmp_path / "missing")
+
+
 def test_a_directory_that_cannot_be_moved_in_leaves_the_old_one(
     tmp_path, monkeypatch
 ):
@@ -145,6 +172,7 @@ def test_a_directory_that_cannot_be_moved_in_leaves_the_old_one(
             raise OSError("no space left")
         replace(source, target)
 
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
     monkeypatch.setattr(os, "replace", fails_once)
 
     def write():
@@ -155,6 +183,105 @@ def test_a_directory_that_cannot_be_moved_in_leaves_the_old_one(
         write()
     assert (path / "inner" / "file.txt").read_text() == "old"
     assert names(tmp_path) == ["folder"]
+
+
+# Dies at the first, second, ... call of what changes names.
+KILLED = """
+import os, shutil, signal, sys
+sys.path.append(sys.argv[3])
+import files  # Alone: the rest of the package takes seconds.
+left = [int(sys.argv[2])]
+def deadly(function):
+    def call(*args):
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args)
+    return call
+os.replace, shutil.rmtree = deadly(os.replace), deadly(shutil.rmtree)
+exchange = deadly(files._exchange)
+files._exchange = exchange if sys.argv[4] == "True" else lambda *args: False
+with files.replacing(sys.argv[1]) as temporary:
+    temporary.mkdir()
+    (temporary / "file.txt").write_text("new")
+"""
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_process_killed_at_any_point_leaves_a_directory(
+    tmp_path, exchanges, call
+):
+    """At once where the system can exchange, else after the next look."""
+    path = tmp_path / "served"
+    path.mkdir()
+    (path / "file.txt").write_text("old")
+    folder = os.path.dirname(files.__file__)
+    process = subprocess.run(
+        [
+            *(sys.executable, "-c", KILLED, str(path)),
+            *(str(call), folder, str(exchanges)),
+        ]
+    )
+    # With one exchange there are but two steps.
+    is_killed = not (exchanges and call == 3)
+    assert process.returncode == (-signal.SIGKILL if is_killed else 0)
+    if exchanges:
+        assert (path / "file.txt").read_text() in ("old", "new")
+    files.remove_leftovers(path)
+    assert (path / "file.txt").read_text() in ("old", "new")
+    assert names(tmp_path) == ["served"]
+
+
+def test_the_next_writer_restores_what_a_killed_one_moved_away(tmp_path):
+    _write_directory(tmp_path / ".folder.0123abcd.old", "old")
+
+    def interrupted():
+        with files.replacing(tmp_path / "folder"):
+            raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        interrupted()
+    text = (tmp_path / "folder" / "inner" / "file.txt").read_text()
+    assert text == "old"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_link_to_a_directory_is_replaced_and_what_it_led_to_stays(tmp_path):
+    _write_directory(tmp_path / "there", "there")
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    with files.replacing(tmp_path / "link") as temporary:
+        _write_directory(temporary, "new")
+    for name, text in (("there", "there"), ("link", "new")):
+        path = tmp_path / name / "inner" / "file.txt"
+        assert path.read_text() == text
+    assert names(tmp_path) == ["link", "there"]
+
+
+def test_all_is_on_the_disk_before_and_the_name_after_the_rename(
+    tmp_path, monkeypatch
+):
+    """Else a loss of power leaves an empty file under the new name."""
+    calls, sync = [], os.fsync
+
+    def record(descriptor):
+        calls.append(pathlib.Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    replace = os.replace
+    monkeypatch.setattr(
+        os, "replace", lambda *args: calls.append("rename") or replace(*args)
+    )
+    with files.replacing(tmp_path / "file.txt") as temporary:
+        temporary.write_text("new")
+    assert calls == [temporary, "rename", tmp_path]
+    calls.clear()
+    with files.replacing(tmp_path / "folder") as temporary:
+        _write_directory(temporary, "new")
+    assert calls[-2:] == ["rename", tmp_path]
+    assert set(calls[:-2]) == {
+        *(temporary, temporary / "inner", temporary / "inner" / "file.txt")
+    }
 
 
 def test_a_file_never_replaces_a_directory(tmp_path):
