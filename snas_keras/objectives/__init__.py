@@ -1,5 +1,6 @@
-"""Several objectives: rewards that join them, and the Pareto front."""
+"""Several objectives: budgets, scalar rewards and the Pareto front."""
 
+from snas_keras._utils.budget import Budget
 from snas_keras.objectives._pareto import (
     ParetoReport,
     hypervolume,
@@ -8,6 +9,7 @@ from snas_keras.objectives._pareto import (
 from snas_keras.objectives._rewards import constrained, weighted
 
 __all__ = [
+    "Budget",
     "ParetoReport",
     "constrained",
     "hypervolume",

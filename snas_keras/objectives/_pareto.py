@@ -1,6 +1,8 @@
 """Pareto front and hypervolume."""
 
 import dataclasses
+import typing
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,10 +13,10 @@ from snas_keras.objectives import _rewards
 DIRECTIONS = ("max", "min")
 
 
-def pareto_front(points, directions):
-    """Find the points that no other point beats.
+def pareto_front(points: typing.Any, directions: Sequence[str]) -> np.ndarray:
+    """Find the points that no other point dominates.
 
-    A point beats another that it equals or betters in every objective and
+    A point dominates another that it equals or betters in every objective and
     betters in one. Of equal points all are kept.
 
     Args:
@@ -35,16 +37,18 @@ def pareto_front(points, directions):
     [True, True, False]
     """
     smaller = _minimized(points, directions)
-    is_beaten = [
+    is_dominated = [
         np.any(
             np.all(smaller <= point, axis=1) & np.any(smaller < point, axis=1)
         )
         for point in smaller
     ]
-    return ~np.array(is_beaten, bool)
+    return ~np.array(is_dominated, bool)
 
 
-def hypervolume(points, directions, reference):
+def hypervolume(
+    points: typing.Any, directions: Sequence[str], reference: typing.Any
+) -> float:
     """Measure the space that the points dominate, up to a reference.
 
     Points that are not better than the reference in every objective count
@@ -63,13 +67,13 @@ def hypervolume(points, directions, reference):
 
     Example:
 
-    >>> hypervolume([[0.9, 5.0], [0.8, 2.0]], ["max", "min"], [0.5, 10.0])
-    2.9
+    >>> hypervolume([[4.0, 5.0], [2.0, 2.0]], ["max", "min"], [1.0, 10.0])
+    18.0
     """
     smaller = _minimized(points, directions)
     corner = _minimized([reference], directions)[0]
     inside = smaller[np.all(smaller < corner, axis=1)]
-    return round(float(_volume(inside, corner)), 12)
+    return float(_volume(inside, corner))
 
 
 def _volume(points, corner):

@@ -1,13 +1,21 @@
-"""Rewards that join several metrics to one."""
+"""Scalar rewards of several metrics."""
 
 import math
+from collections.abc import Callable, Iterable, Mapping
+
+from snas_keras._utils import budget as budget_lib
+
+Reward = Callable[[Mapping[str, float]], float]
 
 
-def weighted(weights, scales=None):
+def weighted(
+    weights: Mapping[str, float], scales: Mapping[str, float] | None = None
+) -> Reward:
     """Make the reward sum_i weight_i metric_i / scale_i.
 
     Metrics of different units need scales: an accuracy lies in [0, 1],
-    multiply-adds in the millions. The dearest child's cost is a good scale.
+    multiply-adds in the millions. The cost of the most expensive child is a
+    good scale.
 
     Args:
         weights: mapping of str to float, {metric: weight}; negative for a cost.
@@ -50,25 +58,30 @@ def weighted(weights, scales=None):
     return reward
 
 
-def constrained(gain, limits, slope=0.0):
+def constrained(
+    gain: str, limits: Mapping[str, float], slope: float = 0.0
+) -> Reward:
     """Make the reward: the gain within all limits, else nothing or less.
 
         R = gain                                   if every cost <= its limit
         R = -slope sum_i max(0, cost_i / limit_i - 1)          otherwise
 
     With slope 0 the constraint is hard; where hardly any child is within the
-    limits nothing can then be learned, and a positive slope shows the way.
+    limits nothing can then be learned, and a positive slope shows the way. A
+    cost that is NaN, such as a measurement that failed, makes the reward NaN:
+    an oracle learns nothing from it.
 
     Args:
         gain: str, the metric to maximize, above zero.
-        limits: mapping of str to float above zero, {cost: limit}.
+        limits: mapping of str to float above zero, {cost: limit}, or a
+            `Budget` without percentages.
         slope: float, default 0.0.
 
     Returns:
         Function {metric: float} -> float, the larger the better.
 
     Raises:
-        ValueError: no limits, or one not above zero, or a negative slope; when
+        ValueError: no limits, or one that is none, or a negative slope; when
             called: a metric is missing.
 
     Example:
@@ -83,10 +96,12 @@ def constrained(gain, limits, slope=0.0):
         Hsu et al., "MONAS: Multi-Objective Neural Architecture Search using
         Reinforcement Learning", 2018, https://arxiv.org/abs/1806.10332.
     """
-    if not limits or any(not 0.0 < v < math.inf for v in limits.values()):
+    budget = budget_lib.Budget(limits)
+    if not budget or budget.percentages:
         raise ValueError(
-            "There must be limits, positive and finite. Received: limits="
-            f"{dict(limits or {})}"
+            "There must be limits, in units of the costs "
+            "(`Budget.resolve` turns percentages into them). Received: limits="
+            f"{dict(limits)}"
         )
     if not 0.0 <= slope < math.inf:
         raise ValueError(
@@ -94,18 +109,20 @@ def constrained(gain, limits, slope=0.0):
         )
 
     def reward(metrics):
-        check_metrics(metrics, [gain, *limits])
-        excess = sum(
-            max(0.0, metrics[cost] / limit - 1.0)
-            for cost, limit in limits.items()
-        )
-        return float(-slope * excess if excess > 0.0 else metrics[gain])
+        check_metrics(metrics, [gain, *budget])
+        excess = sum(budget.excess(metrics).values())
+        if excess == 0.0:
+            return float(metrics[gain])
+        if math.isnan(excess):
+            return math.nan
+        return -slope * excess if slope else 0.0
 
     return reward
 
 
-def check_metrics(metrics, wanted):
-    missing = sorted(set(wanted) - set(metrics))
+def check_metrics(metrics: Mapping[str, float], names: Iterable[str]) -> None:
+    """Raise ValueError if one of the metrics is missing."""
+    missing = sorted(set(names) - set(metrics))
     if missing:
         raise ValueError(
             f"The reward needs the metrics {missing}. There are: "

@@ -39,6 +39,35 @@ def test_a_hard_constraint_gives_nothing_outside():
     assert reward({"accuracy": 0.9, "flops": 100.1}) == 0.0
 
 
+def test_rounding_is_within_a_limit():
+    """0.1 + 0.2 is above 0.3 in floats."""
+    reward = objectives.constrained("accuracy", {"watts": 0.3})
+    assert reward({"accuracy": 0.9, "watts": 0.1 + 0.2}) == 0.9
+
+
+@pytest.mark.parametrize("slope", [0.0, 2.0])
+def test_a_cost_that_is_not_a_number_is_within_no_limit(slope):
+    reward = objectives.constrained(
+        "accuracy", {"watts": 1.0, "flops": 1.0}, slope
+    )
+    for flops in (0.5, 2.0):
+        metrics = {"accuracy": 0.9, "watts": float("nan"), "flops": flops}
+        assert np.isnan(reward(metrics))
+
+
+def test_a_cost_without_bounds_has_the_least_reward():
+    metrics = {"accuracy": 0.9, "watts": float("inf")}
+    assert objectives.constrained("accuracy", {"watts": 1.0})(metrics) == 0.0
+    sloped = objectives.constrained("accuracy", {"watts": 1.0}, slope=1.0)
+    assert sloped(metrics) == -np.inf
+
+
+def test_a_budget_is_a_limit_of_a_reward():
+    budget = objectives.Budget({"flops": 100.0})
+    reward = objectives.constrained("accuracy", budget, slope=1.0)
+    assert reward({"accuracy": 0.9, "flops": 150.0}) == -0.5
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -54,7 +83,11 @@ def test_a_hard_constraint_gives_nothing_outside():
         (lambda: objectives.constrained("a", {}), "There must be limits"),
         (
             lambda: objectives.constrained("a", {"b": -1.0}),
-            "There must be limits",
+            "must be positive and finite",
+        ),
+        (
+            lambda: objectives.constrained("a", {"b": "60%"}),
+            "turns percentages into them",
         ),
         (
             lambda: objectives.constrained("a", {"b": 1.0}, slope=-1.0),
@@ -125,6 +158,15 @@ def test_hypervolume_is_that_of_counted_cells(count):
     assert found == pytest.approx(expected)
     mirrored = objectives.hypervolume(-points, ["max"] * count, -reference)
     assert mirrored == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("unit", [1e-7, 1.0, 1e12])
+def test_hypervolume_keeps_its_digits_in_every_unit(unit):
+    """A square of side `unit`."""
+    found = objectives.hypervolume(
+        [[unit, unit]], ["min", "min"], [2 * unit, 2 * unit]
+    )
+    assert found == pytest.approx(unit**2, rel=1e-12)
 
 
 def test_points_beyond_the_reference_count_nothing():
