@@ -1,6 +1,7 @@
 """The layers that Keras lacks, and the mixed edge of a supernet."""
 
-from snas_keras.layers._batch_norm import BatchNormalization
+from snas_keras._utils import moved
+from snas_keras.layers._batch_norm import FusedBatchNormalization
 from snas_keras.layers._drop_path import DropPath
 from snas_keras.layers._factorized_reduce import FactorizedReduce
 from snas_keras.layers._mixed_edge import (
@@ -11,17 +12,31 @@ from snas_keras.layers._mixed_edge import (
     share_traces,
 )
 from snas_keras.layers._pooling import SymmetricPooling2D, subsampling
-from snas_keras.layers._separable_conv import SeparableConv2D
+from snas_keras.layers._separable_conv import PhasedSeparableConv2D
 from snas_keras.layers._stock import to_stock
 from snas_keras.layers._zero import Zero
 
 __all__ = [
-    "BatchNormalization",
     "DropPath",
     "FactorizedReduce",
+    "FusedBatchNormalization",
     "MixedEdge",
-    "SeparableConv2D",
+    "PhasedSeparableConv2D",
     "SymmetricPooling2D",
     "Zero",
     "to_stock",
 ]
+
+__getattr__ = moved.attributes(
+    __name__,
+    {
+        "BatchNormalization": (
+            FusedBatchNormalization,
+            "snas_keras.layers.FusedBatchNormalization",
+        ),
+        "SeparableConv2D": (
+            PhasedSeparableConv2D,
+            "snas_keras.layers.PhasedSeparableConv2D",
+        ),
+    },
+)

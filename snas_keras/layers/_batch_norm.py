@@ -5,8 +5,10 @@ import tensorflow as tf
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="snas_keras")
-class BatchNormalization(keras.layers.BatchNormalization):
+@keras.saving.register_keras_serializable(
+    package="snas_keras", name="BatchNormalization"
+)
+class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization by TensorFlow's fused kernel.
 
     In training it computes what `keras.layers.BatchNormalization` computes, in
@@ -61,6 +63,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def to_stock(self):
         return keras.layers.BatchNormalization.from_config(self.get_config())
+
+
+# Keras calls a layer in a file by the name of its class: older files stay
+# readable under the older name.
+FusedBatchNormalization.__name__ = "BatchNormalization"
 
 
 def _value(variable, exists=True, default=None, size=None):

@@ -43,7 +43,7 @@ class FactorizedReduce(keras.layers.Layer):
         self.affine = affine
         self.even = self._half("even")
         self.odd = self._half("odd")
-        self.norm = _batch_norm.BatchNormalization(
+        self.norm = _batch_norm.FusedBatchNormalization(
             center=affine, scale=affine, dtype=self.dtype_policy, name="norm"
         )
 

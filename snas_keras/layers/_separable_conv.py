@@ -4,8 +4,10 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable(package="snas_keras")
-class SeparableConv2D(keras.layers.SeparableConv2D):
+@keras.saving.register_keras_serializable(
+    package="snas_keras", name="SeparableConv2D"
+)
+class PhasedSeparableConv2D(keras.layers.SeparableConv2D):
     """A separable convolution whose dilation 2 is faster to train.
 
     Pixels at distance two never meet in a convolution of dilation 2: it is the
@@ -48,6 +50,11 @@ class SeparableConv2D(keras.layers.SeparableConv2D):
 
     def to_stock(self):
         return keras.layers.SeparableConv2D.from_config(self.get_config())
+
+
+# Keras calls a layer in a file by the name of its class: older files stay
+# readable under the older name.
+PhasedSeparableConv2D.__name__ = "SeparableConv2D"
 
 
 def _phases(x):

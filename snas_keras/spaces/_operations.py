@@ -165,7 +165,7 @@ def nor_conv(filters, strides=1, affine=True, *, size):
 
 def batch_norm(affine=True):
     """Make a batch norm with the paper's momentum 0.9 and epsilon 1e-5."""
-    return layers.BatchNormalization(center=affine, scale=affine)
+    return layers.FusedBatchNormalization(center=affine, scale=affine)
 
 
 OPERATIONS = {
@@ -214,7 +214,7 @@ def _pool(kind, size, strides, affine, norm):
 
 
 def _separable(filters, size, strides=1, dilation=1):
-    return layers.SeparableConv2D(
+    return layers.PhasedSeparableConv2D(
         checks.positive_int("filters", filters),
         size,
         strides=strides,

@@ -5,12 +5,14 @@ import importlib
 import pytest
 
 import snas_keras
-from snas_keras import costs, training
+from snas_keras import costs, layers, training
 
 OLD = [
     ("resources", "ChildCost", costs.ChildCost),
     ("resources", "Resource", snas_keras.Resource),
     ("multi_worker", "MultiWorkerModel", training.MultiWorkerModel),
+    ("layers", "BatchNormalization", layers.FusedBatchNormalization),
+    ("layers", "SeparableConv2D", layers.PhasedSeparableConv2D),
     ("multi_worker", "launch", training.launch),
 ]
 

@@ -145,7 +145,7 @@ def test_nested_models_are_converted_with_their_weights():
     def nested(choose):
         inner_in = keras.Input((8, 8, 3))
         inner = keras.layers.Conv2D(4, 3)(inner_in)
-        inner = layers.BatchNormalization()(inner)
+        inner = layers.FusedBatchNormalization()(inner)
         backbone = keras.Model(inner_in, inner, name="backbone")
         inputs = keras.Input((8, 8, 3))
         x = choose(

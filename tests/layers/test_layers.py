@@ -16,7 +16,7 @@ COUNT = 2 * 4 * 4
 
 def both_norms(**options):
     """Return our batch norm and Keras' own with equal, unusual weights."""
-    ours = layers.BatchNormalization(**options)
+    ours = layers.FusedBatchNormalization(**options)
     stock = KL.BatchNormalization(
         **{"momentum": 0.9, "epsilon": 1e-5, **options}
     )
@@ -162,7 +162,7 @@ def test_a_frozen_batch_norm_uses_and_keeps_its_moving_statistics():
 def test_batch_norm_of_other_inputs_is_that_of_keras_to_the_bit(shape, axis):
     """Vectors, sequences and channels first leave the fused kernel alone."""
     x = RNG.normal(size=shape).astype("float32")
-    ours = layers.BatchNormalization(axis=axis)
+    ours = layers.FusedBatchNormalization(axis=axis)
     stock = KL.BatchNormalization(axis=axis, momentum=0.9, epsilon=1e-5)
     for training in (True, False):
         np.testing.assert_array_equal(
@@ -192,14 +192,14 @@ def test_a_synchronized_batch_norm_leaves_the_kernel_alone():
 
 def test_batch_norm_of_a_single_pixel_is_finite():
     """The factor n / (n - 1) does not divide by zero."""
-    norm = layers.BatchNormalization()
+    norm = layers.FusedBatchNormalization()
     y = norm(np.ones((1, 1, 1, 2), "float32"), training=True)
     np.testing.assert_array_equal(y, np.zeros((1, 1, 1, 2)))
     np.testing.assert_allclose(norm.moving_variance, [0.9, 0.9], rtol=1e-6)
 
 
 def test_batch_norm_has_the_published_settings_by_default():
-    norm = layers.BatchNormalization()
+    norm = layers.FusedBatchNormalization()
     assert (norm.momentum, norm.epsilon) == (0.9, 1e-5)
 
 
@@ -293,8 +293,8 @@ def test_subsampling_is_a_slice(strides):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: layers.BatchNormalization(),
-        lambda: layers.BatchNormalization(center=False, scale=False),
+        lambda: layers.FusedBatchNormalization(),
+        lambda: layers.FusedBatchNormalization(center=False, scale=False),
         lambda: layers.FactorizedReduce(4),
         lambda: layers.FactorizedReduce(4, affine=False),
         lambda: layers.SymmetricPooling2D("max", 3),
@@ -316,7 +316,7 @@ def test_to_stock_with_copied_weights_gives_the_same_outputs(make):
 @pytest.mark.parametrize(
     ("kind", "arguments"),
     [
-        (layers.BatchNormalization, {"momentum": 0.7, "epsilon": 1e-2}),
+        (layers.FusedBatchNormalization, {"momentum": 0.7, "epsilon": 1e-2}),
         (layers.Zero, {"strides": 3}),
         (layers.FactorizedReduce, {"filters": 6, "affine": False}),
         (layers.DropPath, {"rate": 0.25, "seed": 3}),
@@ -392,13 +392,13 @@ def test_factorized_reduce_takes_the_same_pixels_in_training():
 
 SLOPES = np.random.default_rng(7).normal(size=(4, 4, 1)).astype("float32")
 WEIGHTED = {
-    "batch norm": layers.BatchNormalization,
-    "plain batch norm": lambda: layers.BatchNormalization(
+    "batch norm": layers.FusedBatchNormalization,
+    "plain batch norm": lambda: layers.FusedBatchNormalization(
         center=False, scale=False
     ),
     "factorized reduce": lambda: layers.FactorizedReduce(4),
     "sequential": lambda: keras.Sequential(
-        [KL.Conv2D(3, 3, use_bias=False), layers.BatchNormalization()]
+        [KL.Conv2D(3, 3, use_bias=False), layers.FusedBatchNormalization()]
     ),
     "stock": lambda: keras.Sequential(
         [KL.Conv2D(3, 3), KL.BatchNormalization()]
@@ -441,7 +441,7 @@ def test_weighted_is_the_weight_times_the_layer(kind, training):
 def test_the_last_batch_norm_takes_the_weight_in_training(monkeypatch):
     given = []
     monkeypatch.setattr(
-        layers.BatchNormalization,
+        layers.FusedBatchNormalization,
         "_fused",
         lambda self, x, weight: given.append(weight) or x,
     )
@@ -453,7 +453,7 @@ def test_the_last_batch_norm_takes_the_weight_in_training(monkeypatch):
 
 
 def test_weighted_gives_the_dtype_of_the_weight():
-    layer = layers.BatchNormalization(dtype="mixed_bfloat16")
+    layer = layers.FusedBatchNormalization(dtype="mixed_bfloat16")
     for training in (False, True):
         y = _mixed_edge.weighted(layer, tf.constant(0.3), X, training=training)
         assert y.dtype == "float32"
@@ -474,7 +474,7 @@ def separable(cls, size=3, **options):
 def test_dilation_by_phases_gives_the_numbers_of_keras(size):
     """Sums of up to 75 terms below five, and gradients of 96, in float32."""
     results = []
-    for cls in (layers.SeparableConv2D, KL.SeparableConv2D):
+    for cls in (layers.PhasedSeparableConv2D, KL.SeparableConv2D):
         layer, x = separable(cls, size), tf.Variable(SIX)
         with tf.GradientTape() as tape:
             y = layer(x, training=True)
@@ -514,7 +514,7 @@ def test_phases_are_used_where_they_apply(
     )
     ours, stock = (
         separable(cls, **options)
-        for cls in (layers.SeparableConv2D, KL.SeparableConv2D)
+        for cls in (layers.PhasedSeparableConv2D, KL.SeparableConv2D)
     )
     np.testing.assert_allclose(
         ours(SIX, training=training), stock(SIX), atol=1e-5
@@ -523,7 +523,7 @@ def test_phases_are_used_where_they_apply(
 
 
 def test_odd_sides_have_no_phases_of_equal_size():
-    layer = separable(layers.SeparableConv2D)
+    layer = separable(layers.PhasedSeparableConv2D)
     y = layer(SIX[:, :5], training=True)
     np.testing.assert_allclose(
         y, separable(KL.SeparableConv2D)(SIX[:, :5]), atol=1e-5
@@ -531,7 +531,7 @@ def test_odd_sides_have_no_phases_of_equal_size():
 
 
 def test_to_stock_of_a_separable_convolution_is_keras_own_class():
-    stock = separable(layers.SeparableConv2D).to_stock()
+    stock = separable(layers.PhasedSeparableConv2D).to_stock()
     assert type(stock) is KL.SeparableConv2D
     assert stock.dilation_rate == (2, 2)
 

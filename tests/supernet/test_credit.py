@@ -138,7 +138,7 @@ def bias_free_supernet():
             [
                 keras.layers.ReLU(),
                 keras.layers.Conv2D(3, 1, use_bias=False),
-                layers.BatchNormalization(
+                layers.FusedBatchNormalization(
                     center=False, scale=False, epsilon=1e-12
                 ),
             ]
