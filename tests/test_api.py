@@ -58,8 +58,8 @@ SIGNATURES = {
     "LatencyTable": "(entries, machine, batch_size, device=None, scale=1.0, "
     "held_out=None)",
     "MixedEdge": "(candidates, choice=None, single_path=False, **kwargs)",
-    "Resource": "(cost, weight=None, form='linear', estimator='expected', "
-    "name=None, limit=None, rate=0.02)",
+    "Resource": "(cost, weight=None, form='linear', gradient='expected', "
+    "name=None, limit=None, rate=0.02, estimator=None)",
     "SearchCheckpoint": "(path, batches, every=None)",
     "SearchLogger": "(run_directory, costs=('parameters',), tensorboard=None)",
     "SearchSpace": "(function, **options)",

@@ -151,7 +151,7 @@ def resource(args):
     if not weight:
         return None
     return [
-        snas_keras.Resource(cost, weight / 3, form="log", estimator="sample")
+        snas_keras.Resource(cost, weight / 3, form="log", gradient="pathwise")
         for cost in ("parameters", "flops", "memory_access")
     ]
 

@@ -1,6 +1,8 @@
-"""Resource penalties: what the logits pay for dear candidates."""
+"""Differentiable resource penalties on the cost of the child network."""
 
 import re
+import warnings
+from typing import Any
 
 import keras
 
@@ -8,7 +10,9 @@ from snas_keras import costs as costs_lib
 from snas_keras._utils import checks
 
 FORMS = ("linear", "log")
-ESTIMATORS = ("expected", "sample", "score_function")
+GRADIENTS = ("expected", "pathwise", "score_function")
+# Of version 0.1, where the argument was called `estimator`.
+_OLD_GRADIENTS = {"sample": "pathwise"}
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -18,17 +22,18 @@ class Resource:
     With c[e, k] the cost of candidate k on edge e and w the weights of the
     choices:
 
-        linear:  weight * sum_e sum_k w_k c[e, k] / (cost of the dearest child)
+        linear:  weight * sum_e sum_k w_k c[e, k] / (most expensive child)
         log:     weight * sum_choice mean_(e of choice) log(sum_k w_k c[e, k])
 
     The linear form lies between 0 and `weight`, whatever the unit of the cost.
     The log form is the paper's code's: its three costs are three resources, a
     third of the weight each; an edge whose cost is below one counts as one.
 
-    What w is, the estimator says: "expected" takes the probabilities, which is
-    exact and has no noise; "sample" the draw of the step, with the gradient
-    through it; "score_function" the draw held constant, times the score of its
-    density, for costs that no gradient should flow through.
+    What w is, and how its gradient reaches the logits, `gradient` says:
+    "expected" takes the probabilities, which is exact and has no noise;
+    "pathwise" the draw of the step, with the gradient through it;
+    "score_function" the draw held constant, times the score of its density,
+    for costs that no gradient should flow through.
 
     Args:
         cost: str or function (layer, input_shape) -> float, one of
@@ -37,14 +42,15 @@ class Resource:
             cross-entropy). Under a limit it is where the weight begins, default
             0.1.
         form: str, "linear" or "log", default "linear".
-        estimator: str, "expected", "sample" or "score_function", default
-            "expected".
+        gradient: str, "expected", "pathwise" or "score_function", default
+            "expected", which has no variance.
         name: str, in the logs, default the cost's name.
-        limit: float, in the cost's unit, or str such as "60%", of the dearest
-            child: what a child may cost, its fixed part included. The weight
-            then rises and falls until the child keeps it. Default None.
+        limit: float, in the cost's unit, or str such as "60%", of the most
+            expensive child: what a child may cost, its fixed part included. The
+            weight then rises and falls until the child keeps it. Default None.
         rate: float, how fast the weight moves under a limit: by at most this
             share a step, default 0.02.
+        estimator: str, the former name of `gradient`, deprecated.
 
     Raises:
         ValueError: an argument is not among the allowed ones, or there is
@@ -53,25 +59,28 @@ class Resource:
     Example:
 
     >>> Resource("flops", weight=0.5)
-    Resource('flops', weight=0.5, form='linear', estimator='expected')
+    Resource('flops', weight=0.5, form='linear', gradient='expected')
     """
 
     def __init__(
         self,
-        cost,
-        weight=None,
-        form="linear",
-        estimator="expected",
-        name=None,
-        limit=None,
-        rate=0.02,
+        cost: Any,
+        weight: float | None = None,
+        form: str = "linear",
+        gradient: str = "expected",
+        name: str | None = None,
+        limit: float | str | None = None,
+        rate: float = 0.02,
+        estimator: str | None = None,
     ):
+        if estimator is not None:
+            gradient = _renamed(estimator)
         self.cost = costs_lib.get(cost)
         self.limit = _check_limit(limit)
         self.weight = _check_weight(weight, limit)
         self.rate = _check_rate(rate)
         self.form = checks.one_of("form", form, FORMS)
-        self.estimator = checks.one_of("estimator", estimator, ESTIMATORS)
+        self.gradient = checks.one_of("gradient", gradient, GRADIENTS)
         self.name = name or costs_lib.cost_name(cost)
 
     def get_config(self):
@@ -79,7 +88,7 @@ class Resource:
             "cost": _serialize_cost(self.cost),
             "weight": self.weight,
             "form": self.form,
-            "estimator": self.estimator,
+            "gradient": self.gradient,
             "name": self.name,
             "limit": self.limit,
             "rate": self.rate,
@@ -90,14 +99,28 @@ class Resource:
         cost = config["cost"]
         if isinstance(cost, dict):
             cost = keras.saving.deserialize_keras_object(cost)
-        return cls(**{**config, "cost": cost})
+        config = {**config, "cost": cost}
+        if "estimator" in config:
+            old = config.pop("estimator")
+            config["gradient"] = _OLD_GRADIENTS.get(old, old)
+        return cls(**config)
 
     def __repr__(self):
         limit = f", limit={self.limit!r}" if self.limit is not None else ""
         return (
             f"Resource({self.name!r}, weight={self.weight}, "
-            f"form={self.form!r}, estimator={self.estimator!r}{limit})"
+            f"form={self.form!r}, gradient={self.gradient!r}{limit})"
         )
+
+
+def _renamed(estimator):
+    warnings.warn(
+        '`Resource(estimator=...)` is now `gradient=`, and "sample" is '
+        '"pathwise"; the old name goes with the next minor version.',
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return _OLD_GRADIENTS.get(estimator, estimator)
 
 
 def check_resources(resource, architecture):
@@ -123,7 +146,7 @@ def check_resources(resource, architecture):
                 "`resource` must be a Resource or a list of them. Received: "
                 f"{entry!r}"
             )
-        if entry.estimator == "score_function":
+        if entry.gradient == "score_function":
             architecture.score_function()
     names = [entry.name for entry in found]
     if len(set(names)) < len(names):
@@ -158,7 +181,7 @@ def _check_limit(limit):
     if not is_limit:
         raise ValueError(
             "`limit` must be positive and finite, or a percentage of the "
-            f'dearest child such as "60%". Received: limit={limit!r}'
+            f'most expensive child such as "60%". Received: limit={limit!r}'
         )
     return limit
 

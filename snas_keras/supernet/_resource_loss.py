@@ -23,8 +23,8 @@ class ResourceLoss:
         self.resource = resource
         table = costs_lib.cost_table(network, resource.cost)
         self.choices = list(table)
-        self.dearest = sum(t.sum(0).max() for t in table.values())
-        if self.dearest <= 0:
+        self.most_expensive = sum(t.sum(0).max() for t in table.values())
+        if self.most_expensive <= 0:
             raise ValueError(
                 f"No candidate of the supernet has a cost {resource.name!r} "
                 "above zero."
@@ -36,7 +36,8 @@ class ResourceLoss:
         )
         # A row for each choice.
         self.shares = _block_diagonal(
-            t.sum(0, keepdims=True) / self.dearest for t in table.values()
+            t.sum(0, keepdims=True) / self.most_expensive
+            for t in table.values()
         )
 
     def __call__(self, architecture, z, step, weight=None):
@@ -52,9 +53,9 @@ class ResourceLoss:
             float32 scalar tensor.
         """
         weight = self.resource.weight if weight is None else weight
-        if self.resource.estimator == "score_function":
+        if self.resource.gradient == "score_function":
             return weight * self._score_function(architecture, z, step)
-        expected = self.resource.estimator == "expected"
+        expected = self.resource.gradient == "expected"
         weights = architecture.probabilities() if expected else z
         return weight * ops.sum(self._by_choice(weights))
 

@@ -11,9 +11,9 @@ from snas_keras.supernet import _credit
 
 FORMS = [
     ("relaxed", "expected"),
-    ("relaxed", "sample"),
+    ("relaxed", "pathwise"),
     ("relaxed", "score_function"),
-    ("straight_through", "sample"),
+    ("straight_through", "pathwise"),
     ("softmax", "expected"),
     ("single_path", "expected"),
 ]
@@ -94,9 +94,9 @@ def test_credit_of_a_linear_network_is_the_closed_form():
     )
 
 
-@pytest.mark.parametrize(("estimator", "resource_estimator"), FORMS)
+@pytest.mark.parametrize(("estimator", "gradient"), FORMS)
 def test_task_and_resource_sum_to_the_applied_gradient(
-    dense_space, features, compiled, estimator, resource_estimator
+    dense_space, features, compiled, estimator, gradient
 ):
     """SGD of rate 1 moves the logits by minus what was applied. The task's part
     is that of a supernet without a penalty, its draw the same. Sums in float32:
@@ -114,7 +114,7 @@ def test_task_and_resource_sum_to_the_applied_gradient(
         return supernet
 
     with_penalty = one_step(
-        snas_keras.Resource(units_of, 5.0, estimator=resource_estimator)
+        snas_keras.Resource(units_of, 5.0, gradient=gradient)
     )
     alone = one_step(None).credit.values()
     for name, found in with_penalty.credit.values().items():

@@ -124,7 +124,7 @@ def test_gradient_of_the_expected_penalty_is_the_formula(small):
 def test_gradient_of_the_sample_penalty_goes_through_the_draw():
     """d/da_j = z_j (c_j - z . c) / temperature for the relaxed draw z."""
     supernet = small_supernet(temperature=0.7)
-    loss = bound(supernet, "flops", 1.0, estimator="sample")
+    loss = bound(supernet, "flops", 1.0, gradient="pathwise")
     penalty, gradients = value_and_gradients(loss, supernet.architecture, 5)
     draws = supernet.architecture.sample(5)
     total = 0.0
@@ -185,11 +185,11 @@ def test_log_penalty_of_a_cost_below_one_is_zero_and_flat(small):
 
 
 @pytest.mark.parametrize("form", _resource.FORMS)
-@pytest.mark.parametrize("estimator", _resource.ESTIMATORS)
-def test_penalty_is_proportional_to_the_weight(small, form, estimator):
+@pytest.mark.parametrize("gradient", _resource.GRADIENTS)
+def test_penalty_is_proportional_to_the_weight(small, form, gradient):
     once, thrice = (
         value_and_gradients(
-            bound(small, "flops", weight, form, estimator),
+            bound(small, "flops", weight, form, gradient),
             small.architecture,
             step=2,
         )
@@ -206,16 +206,16 @@ def test_penalty_is_proportional_to_the_weight(small, form, estimator):
 def test_value_of_the_score_function_is_that_of_the_draw(small, form):
     sample, score = (
         value_and_gradients(
-            bound(small, "flops", 1.0, form, estimator), small.architecture, 3
+            bound(small, "flops", 1.0, form, gradient), small.architecture, 3
         )[0]
-        for estimator in ("sample", "score_function")
+        for gradient in ("pathwise", "score_function")
     )
     np.testing.assert_allclose(score, sample, rtol=1e-6)
 
 
 def test_linear_penalty_of_the_dearest_child_is_the_weight(small):
     for cost in snas_keras.COSTS:
-        loss = bound(small, cost, 2.0, estimator="sample")
+        loss = bound(small, cost, 2.0, gradient="pathwise")
         genotype = _child_cost.dearest_genotype(small, cost)
         z = small.architecture.one_hot(genotype)
         np.testing.assert_allclose(loss(small.architecture, z, 0), 2.0, 1e-6)
@@ -231,7 +231,7 @@ def test_linear_penalty_lies_between_zero_and_the_weight(values):
     """For any weights of the choices, to float32 rounding."""
     if not _SMALL:
         _SMALL["net"] = small_supernet()
-    loss = bound(_SMALL["net"], "memory_access", 1.0, estimator="sample")
+    loss = bound(_SMALL["net"], "memory_access", 1.0, gradient="pathwise")
     z = {"a": tf.nn.softmax(values[:3]), "b": tf.nn.softmax(values[3:])}
     penalty = float(loss(_SMALL["net"].architecture, z, 0))
     assert -1e-6 <= penalty <= 1 + 1e-6
@@ -268,21 +268,21 @@ ERRORS = 5.3
 
 
 @pytest.mark.parametrize(
-    ("draws", "estimator"),
+    ("draws", "gradient"),
     [
         ("straight_through", "score_function"),
         ("single_path", "score_function"),
-        ("single_path", "sample"),
+        ("single_path", "pathwise"),
     ],
 )
-def test_hard_draws_have_the_exact_mean_gradient(draws, estimator):
+def test_hard_draws_have_the_exact_mean_gradient(draws, gradient):
     """E[cost(z) d log p(z)] = d sum_k p_k c_k.
 
     Over 4000 steps the standard errors are below 0.003: a bias of ten of them,
     0.03, is seen; the gradients are up to 0.16.
     """
     supernet = small_supernet(estimator=draws)
-    loss = bound(supernet, "flops", 1.0, estimator=estimator)
+    loss = bound(supernet, "flops", 1.0, gradient=gradient)
     (found,) = mean_gradients([loss], supernet.architecture, STEPS)
     exact = bound(supernet, "flops", 1.0)
     _, wanted = value_and_gradients(exact, supernet.architecture)
@@ -301,8 +301,8 @@ def test_score_function_of_relaxed_draws_has_the_pathwise_mean(form):
     """
     supernet = small_supernet()
     losses = [
-        bound(supernet, "flops", 1.0, form, estimator)
-        for estimator in ("score_function", "sample")
+        bound(supernet, "flops", 1.0, form, gradient)
+        for gradient in ("score_function", "pathwise")
     ]
     score, path = mean_gradients(losses, supernet.architecture, STEPS)
     difference = score - path
@@ -314,7 +314,7 @@ def test_score_function_of_relaxed_draws_has_the_pathwise_mean(form):
 def test_gradient_of_the_score_function_is_the_excess_times_the_score(small):
     """(z . c - p . c) d log p(z), choice by choice, the draw held constant."""
     architecture = small.architecture
-    loss = bound(small, "flops", 1.0, estimator="score_function")
+    loss = bound(small, "flops", 1.0, gradient="score_function")
     _, found = value_and_gradients(loss, architecture, 7)
     z = architecture.sample(7)
     for name, cost in SHARES.items():
@@ -357,10 +357,10 @@ def test_child_cost_of_a_wrong_genotype_is_refused(small):
             "cost": "memory_access",
             "weight": 2.0,
             "form": "log",
-            "estimator": "score_function",
+            "gradient": "score_function",
             "name": "traffic",
         },
-        {"cost": "parameters", "weight": 0.0, "estimator": "sample"},
+        {"cost": "parameters", "weight": 0.0, "gradient": "pathwise"},
         {"cost": "flops", "weight": 0.2, "limit": "60%", "rate": 0.1},
     ],
 )
@@ -371,13 +371,13 @@ def test_config_holds_the_constructor_arguments(arguments):
     assert again.cost is snas_keras.COSTS[arguments["cost"]]
     wanted = {
         "form": "linear",
-        "estimator": "expected",
+        "gradient": "expected",
         "name": arguments["cost"],
         "limit": None,
         "rate": 0.02,
         **arguments,
     }
-    for name in ("weight", "form", "estimator", "name", "limit", "rate"):
+    for name in ("weight", "form", "gradient", "name", "limit", "rate"):
         assert getattr(again, name) == wanted[name]
     assert again.get_config() == wanted
 
@@ -402,8 +402,8 @@ def test_a_cost_without_a_name_takes_that_of_its_type():
 
 
 def test_repr_is_short_and_complete():
-    text = repr(supernet_lib.Resource("flops", 0.5, "log", "sample", "f"))
-    wanted = "Resource('f', weight=0.5, form='log', estimator='sample')"
+    text = repr(supernet_lib.Resource("flops", 0.5, "log", "pathwise", "f"))
+    wanted = "Resource('f', weight=0.5, form='log', gradient='pathwise')"
     assert text == wanted
 
 
@@ -421,9 +421,9 @@ def test_an_unknown_form_is_refused():
 
 
 def test_an_unknown_estimator_is_refused():
-    message = "`estimator` must be one of.*'score_function'.*'relaxed'"
+    message = "`gradient` must be one of.*'score_function'.*'relaxed'"
     with pytest.raises(ValueError, match=message):
-        supernet_lib.Resource("flops", 1.0, estimator="relaxed")
+        supernet_lib.Resource("flops", 1.0, gradient="relaxed")
 
 
 def test_an_unknown_cost_is_refused():
@@ -489,7 +489,7 @@ def test_what_is_no_resource_is_refused(small):
 
 def test_a_score_function_without_a_density_is_refused():
     supernet = small_supernet(estimator="softmax")
-    resource = supernet_lib.Resource("flops", 1.0, estimator="score_function")
+    resource = supernet_lib.Resource("flops", 1.0, gradient="score_function")
     with pytest.raises(ValueError, match="draws from a known density"):
         _resource.check_resources(resource, supernet.architecture)
 
@@ -504,7 +504,7 @@ def published():
 def published_penalty(published):
     """Return weights -> (1/3) (log size + log flops + log memory access)."""
     losses = [
-        bound(published, cost, 1 / 3, "log", "sample")
+        bound(published, cost, 1 / 3, "log", "pathwise")
         for cost in snas_keras.COSTS
     ]
 
@@ -583,3 +583,12 @@ def test_published_penalty_of_fixed_cells(
     architecture = published.architecture
     z = architecture.one_hot(genotype(architecture.choices))
     assert published_penalty(z) == pytest.approx(wanted, abs=0.005)
+
+
+def test_the_former_name_of_the_gradient_warns_and_means_the_same():
+    with pytest.warns(DeprecationWarning, match="now `gradient=`"):
+        old = supernet_lib.Resource("flops", 1.0, estimator="sample")
+    assert old.gradient == "pathwise"
+    config = {**old.get_config(), "estimator": "sample"}
+    del config["gradient"]
+    assert supernet_lib.Resource.from_config(config).gradient == "pathwise"

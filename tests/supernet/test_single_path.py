@@ -193,7 +193,7 @@ def test_search_trains_and_its_child_is_the_mode(tiny_space, images, compiled):
         tiny_space,
         estimator="single_path",
         resource=snas_keras.Resource(
-            "parameters", 0.1, estimator="score_function"
+            "parameters", 0.1, gradient="score_function"
         ),
     )
     losses = supernet.fit(*images, batch_size=16, epochs=12, verbose=0).history[

@@ -105,9 +105,9 @@ def _gumbel(seed):
 
 
 @pytest.mark.parametrize("form", ["linear", "log"])
-@pytest.mark.parametrize("estimator", ["expected", "sample"])
+@pytest.mark.parametrize("gradient", ["expected", "pathwise"])
 def test_step_moves_logits_by_the_gradient_of_the_total_loss(
-    dense_space, features, compiled, form, estimator
+    dense_space, features, compiled, form, gradient
 ):
     """With SGD of rate 1 the logits move by minus the gradient; compared with
     central differences of the whole loss (step 1e-2 in float32: 2e-3)."""
@@ -117,7 +117,7 @@ def test_step_moves_logits_by_the_gradient_of_the_total_loss(
         optimizer=keras.optimizers.SGD(0.0),
         architecture_optimizer=keras.optimizers.SGD(1.0),
         resource=snas_keras.Resource(
-            _cost_by_activation, 5.0, form=form, estimator=estimator
+            _cost_by_activation, 5.0, form=form, gradient=gradient
         ),
     )
     logits = supernet.architecture.logits["block_1"]
@@ -157,22 +157,22 @@ def test_resource_gradient_has_the_right_direction_under_the_score_function(
         dense_space,
         architecture_optimizer=keras.optimizers.Adam(0.1),
         resource=snas_keras.Resource(
-            _cost_by_activation, 50.0, estimator="score_function"
+            _cost_by_activation, 50.0, gradient="score_function"
         ),
     )
     supernet.fit(*features, batch_size=16, epochs=20, verbose=0)
     assert set(supernet.derive().values()) == {"linear"}
 
 
-@pytest.mark.parametrize("estimator", ["expected", "sample"])
+@pytest.mark.parametrize("gradient", ["expected", "pathwise"])
 def test_a_large_resource_weight_picks_the_cheapest_candidate(
-    dense_space, features, compiled, estimator
+    dense_space, features, compiled, gradient
 ):
     supernet = compiled(
         dense_space,
         architecture_optimizer=keras.optimizers.Adam(0.1),
         resource=snas_keras.Resource(
-            _cost_by_activation, 50.0, estimator=estimator
+            _cost_by_activation, 50.0, gradient=gradient
         ),
     )
     supernet.fit(*features, batch_size=16, epochs=10, verbose=0)
@@ -629,7 +629,7 @@ def test_bad_compile_options_are_refused(dense_space, compiled):
             dense_space,
             estimator="softmax",
             resource=snas_keras.Resource(
-                "parameters", 1.0, estimator="score_function"
+                "parameters", 1.0, gradient="score_function"
             ),
         )
     multi = compiled(dense_space).optimizer
