@@ -1,6 +1,8 @@
 """Search spaces as hypermodels."""
 
 import importlib.util
+import typing
+from collections.abc import Callable
 
 import keras_tuner
 
@@ -19,7 +21,7 @@ class SearchSpaceHyperModel(keras_tuner.HyperModel):
         compile: function (hp, model) -> None that compiles the child; it may
             declare hyperparameters of its own, such as a learning rate.
         fit: function (hp, model, *args, **kwargs) -> history, default
-            `model.fit`. It must hand on `callbacks`.
+            `model.fit`. It must pass `callbacks` to `model.fit`.
         options: function (hp) -> dict of options of the space, such as a
             width, default none.
 
@@ -41,7 +43,13 @@ class SearchSpaceHyperModel(keras_tuner.HyperModel):
     ['block_0', 'block_1', 'block_2', 'learning_rate']
     """
 
-    def __init__(self, space, compile, fit=None, options=None):
+    def __init__(
+        self,
+        space: typing.Any,
+        compile: Callable[[typing.Any, typing.Any], None],
+        fit: Callable | None = None,
+        options: Callable[[typing.Any], dict] | None = None,
+    ):
         super().__init__()
         if importlib.util.find_spec("tensorboard") is None:
             raise ModuleNotFoundError(
@@ -53,8 +61,15 @@ class SearchSpaceHyperModel(keras_tuner.HyperModel):
         self.fit_child = fit
         self.options = options
 
-    def build(self, hp):
-        """Build and compile the child that `hp` names."""
+    def build(self, hp: keras_tuner.HyperParameters) -> typing.Any:
+        """Build and compile the child that `hp` names.
+
+        Args:
+            hp: keras_tuner.HyperParameters.
+
+        Returns:
+            keras.Model, compiled.
+        """
         genotype = {
             name: hp.Choice(name, list(candidates))
             for name, candidates in self.space.choices().items()
@@ -64,8 +79,24 @@ class SearchSpaceHyperModel(keras_tuner.HyperModel):
         self.compile_child(hp, child)
         return child
 
-    def fit(self, hp, model, *args, **kwargs):
-        """Train the child."""
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: typing.Any,
+        *args: typing.Any,
+        **kwargs: typing.Any,
+    ) -> typing.Any:
+        """Train the child.
+
+        Args:
+            hp: keras_tuner.HyperParameters.
+            model: keras.Model, compiled.
+            *args: passed to `model.fit`.
+            **kwargs: passed to `model.fit`.
+
+        Returns:
+            keras.callbacks.History, or what the own `fit` returns.
+        """
         if self.fit_child is None:
             return model.fit(*args, **kwargs)
         return self.fit_child(hp, model, *args, **kwargs)

@@ -1,4 +1,6 @@
-"""Distributions over children that learn from the scores of trials."""
+"""Policies: distributions over children that learn from scores of trials."""
+
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -34,18 +36,30 @@ class IndependentPolicy(supernet_lib.Distribution):
         2019, https://arxiv.org/abs/1812.09926.
     """
 
-    def __init__(self, choices, logits=None, learning_rate=0.1):
+    def __init__(
+        self,
+        choices: Mapping,
+        logits: Mapping | None = None,
+        learning_rate: float = 0.1,
+    ):
         super().__init__(choices, logits)
         self.learning_rate = learning_rate
 
-    def gradient(self, values):
-        """Return the gradient of `log_prob` with respect to the logits."""
+    def gradient(self, values: Mapping[str, str]) -> dict[str, np.ndarray]:
+        """Return the gradient of `log_prob` with respect to the logits.
+
+        Args:
+            values: {choice name: candidate name}.
+
+        Returns:
+            {choice name: float64 array, shape (candidates,)}.
+        """
         gradients = {name: -p for name, p in self.probabilities().items()}
         for name, index in _indices(self.choices, values).items():
             gradients[name][index] += 1.0
         return gradients
 
-    def learn(self, values, advantage):
+    def learn(self, values: Mapping[str, str], advantage: float) -> None:
         """Make `values` likelier; less likely where the advantage is negative.
 
         Args:
@@ -55,19 +69,23 @@ class IndependentPolicy(supernet_lib.Distribution):
         for name, gradient in self.gradient(values).items():
             self.logits[name] += self.learning_rate * advantage * gradient
 
-    def get_state(self):
+    def get_state(self) -> dict[str, list]:
         """Return what has been learned, as JSON can hold it."""
         return {name: v.tolist() for name, v in self.logits.items()}
 
-    def set_state(self, state):
-        """Take up what `get_state` has returned."""
+    def set_state(self, state: dict[str, list]) -> None:
+        """Take up what `get_state` has returned.
+
+        Args:
+            state: as `get_state` returns it.
+        """
         self.logits = {name: np.array(v) for name, v in state.items()}
 
 
 class RecurrentPolicy:
     """A recurrent controller: every choice may depend on those before it.
 
-    A one-layer LSTM reads the candidate taken last, one-hot, zeros at first;
+    A one-layer LSTM reads the last candidate selected, one-hot, zeros at first;
     a softmax gives the candidates of the next choice:
 
         p(Z) = prod_t p(z_t | z_1, ..., z_(t-1))
@@ -88,7 +106,12 @@ class RecurrentPolicy:
     """
 
     def __init__(
-        self, choices, logits=None, learning_rate=0.01, units=32, seed=0
+        self,
+        choices: Mapping,
+        logits: Mapping | None = None,
+        learning_rate: float = 0.01,
+        units: int = 32,
+        seed: int = 0,
     ):
         self.choices = names_lib.check_choices(choices)
         self.width = max(len(c) for c in self.choices.values())
@@ -117,31 +140,31 @@ class RecurrentPolicy:
         self.optimizer = keras.optimizers.Adam(learning_rate)
         self.optimizer.build(self.variables)
         # One graph for drawing and one for learning, traced once each.
-        self._taken = tf.function(self._run, autograph=False)
+        self._select = tf.function(self._run, autograph=False)
         self._step = tf.function(self._learn, autograph=False)
 
     def _run(self, noise):
-        """Take the candidates of largest log p + noise, one after the other.
+        """Select the candidates of largest log p + noise, one after another.
 
         Args:
             noise: float32 tensor, shape (choices, width).
 
         Returns:
-            (int64 tensor of the candidates taken, shape (choices,); float32
-            scalar, their log probability).
+            (int64 tensor of the candidates, shape (choices,); float32 scalar,
+            their log probability).
         """
         x = tf.zeros((1, self.width))
         state = [tf.zeros((1, self.units))] * 2
-        taken, log_prob = [], 0.0
+        selected, log_prob = [], 0.0
         for row, head in zip(
             tf.unstack(noise), self.heads.values(), strict=True
         ):
             y, state = self.cell(x, state)
             log_p = tf.nn.log_softmax(head(y)[0])
-            taken.append(tf.argmax(log_p + row[: log_p.shape[0]]))
-            log_prob += log_p[taken[-1]]
-            x = tf.one_hot(taken[-1:], self.width)
-        return tf.stack(taken), log_prob
+            selected.append(tf.argmax(log_p + row[: log_p.shape[0]]))
+            log_prob += log_p[selected[-1]]
+            x = tf.one_hot(selected[-1:], self.width)
+        return tf.stack(selected), log_prob
 
     def _learn(self, forced, advantage):
         with tf.GradientTape() as tape:
@@ -151,11 +174,18 @@ class RecurrentPolicy:
             zip(gradients, self.variables, strict=True)
         )
 
-    def draw(self, generator):
-        """Draw {choice name: candidate name} by a `numpy.random.Generator`."""
+    def draw(self, generator: np.random.Generator) -> dict[str, str]:
+        """Draw a child.
+
+        Args:
+            generator: numpy.random.Generator.
+
+        Returns:
+            {choice name: candidate name}.
+        """
         noise = generator.gumbel(size=(len(self.choices), self.width))
-        taken, _ = self._taken(tf.constant(noise, "float32"))
-        pairs = zip(self.choices.items(), taken.numpy(), strict=True)
+        selected, _ = self._select(tf.constant(noise, "float32"))
+        pairs = zip(self.choices.items(), selected.numpy(), strict=True)
         return {name: candidates[i] for (name, candidates), i in pairs}
 
     def _forced(self, values):
@@ -165,11 +195,18 @@ class RecurrentPolicy:
         noise[np.arange(len(indices)), indices] = 0.0
         return tf.constant(noise)
 
-    def log_prob(self, values):
-        """Return the log probability of {choice name: candidate name}."""
-        return float(self._taken(self._forced(values))[1])
+    def log_prob(self, values: Mapping[str, str]) -> float:
+        """Return the log probability of a child.
 
-    def learn(self, values, advantage):
+        Args:
+            values: {choice name: candidate name}.
+
+        Returns:
+            float, nats.
+        """
+        return float(self._select(self._forced(values))[1])
+
+    def learn(self, values: Mapping[str, str], advantage: float) -> None:
         """Make `values` likelier; less likely where the advantage is negative.
 
         Args:
@@ -178,12 +215,16 @@ class RecurrentPolicy:
         """
         self._step(self._forced(values), tf.constant(advantage, "float32"))
 
-    def get_state(self):
+    def get_state(self) -> list:
         """Return what has been learned, as JSON can hold it."""
         return [v.numpy().tolist() for v in self._all_variables()]
 
-    def set_state(self, state):
-        """Take up what `get_state` has returned."""
+    def set_state(self, state: list) -> None:
+        """Take up what `get_state` has returned.
+
+        Args:
+            state: as `get_state` returns it.
+        """
         for variable, value in zip(self._all_variables(), state, strict=True):
             variable.assign(value)
 

@@ -1,7 +1,9 @@
-"""Search spaces and supernets for Keras Tuner (extra `tuner`)."""
+"""A tuner whose trials inherit the weights of a supernet."""
 
 import json
 import pathlib
+import typing
+from collections.abc import Callable, Mapping
 
 import keras_tuner
 import numpy as np
@@ -33,7 +35,7 @@ class SuperNetTuner(keras_tuner.engine.base_tuner.BaseTuner):
         reward: function {metric: float} -> float, default none; see
             `snas_keras.objectives`. The oracle's objective is then
             `keras_tuner.Objective("score", "max")`.
-        **kwargs: of Keras Tuner: directory, project_name, overwrite.
+        **kwargs: passed to Keras Tuner: directory, project_name, overwrite.
 
     Raises:
         ValueError: the supernet is not compiled.
@@ -41,15 +43,15 @@ class SuperNetTuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def __init__(
         self,
-        oracle,
-        supernet,
-        data,
-        train_data=None,
+        oracle: keras_tuner.Oracle,
+        supernet: typing.Any,
+        data: typing.Any,
+        train_data: typing.Any = None,
         *,
-        recalibration_steps=None,
-        costs=None,
-        reward=None,
-        **kwargs,
+        recalibration_steps: int | None = None,
+        costs: Mapping | None = None,
+        reward: Callable[[Mapping[str, float]], float] | None = None,
+        **kwargs: typing.Any,
     ):
         if not supernet.compiled:
             raise ValueError(
@@ -68,18 +70,27 @@ class SuperNetTuner(keras_tuner.engine.base_tuner.BaseTuner):
         oracle.update_space(hyperparameters)
         super().__init__(oracle, hypermodel=None, **kwargs)
 
-    def genotype(self, trial):
-        """Return the Genotype of a trial."""
+    def genotype(self, trial: typing.Any) -> spaces.Genotype:
+        """Return the Genotype of a trial.
+
+        Args:
+            trial: `keras_tuner` trial.
+
+        Returns:
+            Genotype.
+        """
         values = trial.hyperparameters.values
         names = self.supernet.architecture.choices
         return spaces.Genotype({name: values[name] for name in names})
 
-    def run_trial(self, trial, verbose=0):
+    def run_trial(
+        self, trial: typing.Any, verbose: int = 0
+    ) -> dict[str, float]:
         """Evaluate one child; Keras Tuner calls it.
 
         Args:
             trial: `keras_tuner` trial.
-            verbose: as given to `search`, handed on to `evaluate`; default 0.
+            verbose: int, given to `search` and passed to `evaluate`, default 0.
 
         Returns:
             {metric: float}.
@@ -93,8 +104,15 @@ class SuperNetTuner(keras_tuner.engine.base_tuner.BaseTuner):
             metrics["score"] = self.reward(metrics)
         return metrics
 
-    def load_model(self, trial):
-        """Return the child of a trial with the supernet's weights."""
+    def load_model(self, trial: typing.Any) -> typing.Any:
+        """Return the child of a trial with the supernet's weights.
+
+        Args:
+            trial: `keras_tuner` trial.
+
+        Returns:
+            keras.Model, compiled as the supernet is.
+        """
         return children_lib.inherited_child(
             self.supernet,
             self.genotype(trial),
@@ -102,10 +120,23 @@ class SuperNetTuner(keras_tuner.engine.base_tuner.BaseTuner):
             self.recalibration_steps,
         )
 
-    def save_model(self, trial_id, model, step=0):
-        """Save nothing: the supernet has the weights."""
+    def save_model(
+        self, trial_id: str, model: typing.Any, step: int = 0
+    ) -> None:
+        """Save nothing: the supernet has the weights.
 
-    def retrain(self, train, count=3, executions=1):
+        Args:
+            trial_id: str.
+            model: keras.Model.
+            step: int, default 0.
+        """
+
+    def retrain(
+        self,
+        train: Callable[[spaces.Genotype, int], Mapping[str, float]],
+        count: int = 3,
+        executions: int = 1,
+    ) -> list[dict[str, typing.Any]]:
         """Train the best children anew, each several times.
 
         What is done is kept in the project's folder: run it again after a kill
@@ -130,25 +161,29 @@ class SuperNetTuner(keras_tuner.engine.base_tuner.BaseTuner):
     def _retrain(self, train, trial, executions):
         genotype = self.genotype(trial)
         folder = pathlib.Path(self.project_dir) / "retrained"
-        found = []
+        records = []
         for execution in range(executions):
             path = folder / f"{trial.trial_id}_{execution}.json"
             if not path.exists():
                 metrics = dict(train(genotype, execution))
                 with files.replacing(path) as temporary:
                     temporary.write_text(json.dumps(metrics) + "\n")
-            found.append(json.loads(path.read_text()))
+            records.append(json.loads(path.read_text()))
         return {
             "trial": trial.trial_id,
             "genotype": genotype,
             "metrics": {
-                k: float(np.mean([f[k] for f in found])) for k in found[0]
+                k: float(np.mean([r[k] for r in records])) for k in records[0]
             },
-            "executions": found,
+            "executions": records,
         }
 
 
-def pareto_report(oracle, directions, reference=None):
+def pareto_report(
+    oracle: keras_tuner.Oracle,
+    directions: Mapping[str, str],
+    reference: Mapping[str, float] | None = None,
+) -> objectives.ParetoReport:
     """Find the Pareto set among all completed trials.
 
     Args:
@@ -165,9 +200,10 @@ def pareto_report(oracle, directions, reference=None):
     """
     points = {}
     for trial in oracle.trials.values():
-        found = trial.metrics.metrics
-        if trial.status == "COMPLETED" and set(directions) <= set(found):
+        metrics = trial.metrics.metrics
+        if trial.status == "COMPLETED" and set(directions) <= set(metrics):
             points[trial.trial_id] = {
-                name: float(found[name].get_best_value()) for name in directions
+                name: float(metrics[name].get_best_value())
+                for name in directions
             }
     return objectives.ParetoReport(dict(directions), points, reference)
