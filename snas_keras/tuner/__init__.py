@@ -14,7 +14,14 @@ from snas_keras.tuner._hypermodel import SearchSpaceHyperModel
 from snas_keras.tuner._oracle import ChoicesOracle
 from snas_keras.tuner._supernet_tuner import SuperNetTuner, pareto_report
 
+# To add an oracle, write one file and one line here.
+ORACLES = {
+    "architecture": ArchitectureOracle,
+    "evolution": RegularizedEvolutionOracle,
+}
+
 __all__ = [
+    "ORACLES",
     "ArchitectureOracle",
     "ChoicesOracle",
     "RegularizedEvolutionOracle",

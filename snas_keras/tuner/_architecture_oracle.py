@@ -1,6 +1,8 @@
 """An oracle that learns the distribution over children."""
 
 import math
+import typing
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -15,11 +17,15 @@ class ArchitectureOracle(_oracle.ChoicesOracle):
     score function, with a moving mean as baseline and the moving deviation as
     unit. A search of n trials thus needs no scale of its own.
 
-        advantage = (score - mean) / deviation
+        error     = score - mean
+        variance <- decay variance + (1 - decay) error^2
+        mean     <- mean + (1 - decay) error
+        advantage = error / sqrt(variance)
                     - prior_strength (log p(Z) - log p_0(Z))
 
     p_0 is the distribution at the start; the last term is, in the mean, the
-    gradient of -prior_strength KL(p || p_0).
+    gradient of -prior_strength KL(p || p_0). At a decay of 0 the baseline is
+    the score before, and the advantage the sign of the difference.
 
     Proposals are drawn from p among what is not yet tried and within the
     budget; where p hardly gives anything new, from its neighbourhood.
@@ -36,7 +42,7 @@ class ArchitectureOracle(_oracle.ChoicesOracle):
         learning_rate: float, default the policy's own.
         baseline_decay: float in [0, 1), of the moving mean and deviation,
             default 0.9.
-        **kwargs: of `ChoicesOracle`.
+        **kwargs: passed to `ChoicesOracle`.
 
     Raises:
         ValueError: an unknown policy, or a number out of its range.
@@ -49,16 +55,16 @@ class ArchitectureOracle(_oracle.ChoicesOracle):
 
     def __init__(
         self,
-        space,
-        objective=None,
-        max_trials=None,
+        space: typing.Any,
+        objective: typing.Any = None,
+        max_trials: int | None = None,
         *,
-        policy="independent",
-        logits=None,
-        prior_strength=0.0,
-        learning_rate=None,
-        baseline_decay=0.9,
-        **kwargs,
+        policy: str = "independent",
+        logits: Mapping | None = None,
+        prior_strength: float = 0.0,
+        learning_rate: float | None = None,
+        baseline_decay: float = 0.9,
+        **kwargs: typing.Any,
     ):
         super().__init__(space, objective, max_trials, **kwargs)
         if policy not in _policies.POLICIES:
@@ -88,14 +94,20 @@ class ArchitectureOracle(_oracle.ChoicesOracle):
         self.variance = 0.0
 
     @classmethod
-    def from_supernet(cls, supernet, objective=None, max_trials=None, **kwargs):
+    def from_supernet(
+        cls,
+        supernet: typing.Any,
+        objective: typing.Any = None,
+        max_trials: int | None = None,
+        **kwargs: typing.Any,
+    ) -> "ArchitectureOracle":
         """Begin at what `fit` has learned.
 
         Args:
             supernet: SuperNet.
             objective: as for `ChoicesOracle`.
             max_trials: as for `ChoicesOracle`.
-            **kwargs: of `ArchitectureOracle`.
+            **kwargs: passed to `ArchitectureOracle`.
 
         Returns:
             ArchitectureOracle whose distribution is the supernet's.
@@ -113,22 +125,29 @@ class ArchitectureOracle(_oracle.ChoicesOracle):
             **kwargs,
         )
 
-    def propose(self):
-        return self.policy.draw(self.generator)
+    def proposals(self) -> Iterator[dict[str, str]]:
+        while True:
+            yield self.policy.draw(self.generator)
 
-    def learn(self, values, score):
+    def learn(self, values: Mapping[str, str], score: float) -> None:
         self.policy.learn(values, self.advantage(values, score))
 
-    def advantage(self, values, score):
-        """Return the advantage of a score, and move the baseline."""
+    def advantage(self, values: Mapping[str, str], score: float) -> float:
+        """Return the advantage of a score, and move the baseline.
+
+        Args:
+            values: {choice name: candidate name}.
+            score: float, the larger the better.
+
+        Returns:
+            float, in deviations of the scores.
+        """
         if self.mean is None:
             self.mean = score
         error = score - self.mean
-        rest = 1.0 - self.baseline_decay
-        self.mean += rest * error
-        self.variance = self.baseline_decay * (
-            self.variance + rest * error * error
-        )
+        decay = self.baseline_decay
+        self.mean += (1.0 - decay) * error
+        self.variance = decay * self.variance + (1.0 - decay) * error * error
         advantage = error / math.sqrt(self.variance) if self.variance else 0.0
         if self.prior_strength:
             advantage -= self.prior_strength * (
@@ -136,13 +155,13 @@ class ArchitectureOracle(_oracle.ChoicesOracle):
             )
         return advantage
 
-    def get_state(self):
+    def get_state(self) -> dict[str, typing.Any]:
         state = super().get_state()
         state["policy"] = self.policy.get_state()
         state["baseline"] = [self.mean, self.variance]
         return state
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, typing.Any]) -> None:
         super().set_state(state)
         self.policy.set_state(state["policy"])
         self.mean, self.variance = state["baseline"]

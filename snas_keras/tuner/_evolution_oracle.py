@@ -1,4 +1,7 @@
-"""An oracle that mutates a population."""
+"""Regularized evolution: an oracle that mutates an aging population."""
+
+import typing
+from collections.abc import Iterator, Mapping
 
 from snas_keras.tuner import _oracle
 
@@ -16,7 +19,7 @@ class RegularizedEvolutionOracle(_oracle.ChoicesOracle):
         max_trials: as for `ChoicesOracle`.
         population_size: int, default 20.
         sample_size: int, default 5.
-        **kwargs: of `ChoicesOracle`.
+        **kwargs: passed to `ChoicesOracle`.
 
     Raises:
         ValueError: sizes below one, or a sample larger than the population.
@@ -28,13 +31,13 @@ class RegularizedEvolutionOracle(_oracle.ChoicesOracle):
 
     def __init__(
         self,
-        space,
-        objective=None,
-        max_trials=None,
+        space: typing.Any,
+        objective: typing.Any = None,
+        max_trials: int | None = None,
         *,
-        population_size=20,
-        sample_size=5,
-        **kwargs,
+        population_size: int = 20,
+        sample_size: int = 5,
+        **kwargs: typing.Any,
     ):
         super().__init__(space, objective, max_trials, **kwargs)
         if not 1 <= sample_size <= population_size:
@@ -46,25 +49,33 @@ class RegularizedEvolutionOracle(_oracle.ChoicesOracle):
         self.sample_size = sample_size
         self.population = []
 
-    def propose(self):
-        if len(self.population) < self.population_size:
-            return {n: self.drawn(c) for n, c in self.choices.items()}
-        drawn = self.generator.choice(
+    def proposals(self) -> Iterator[dict[str, str]]:
+        while True:
+            if len(self.population) < self.population_size:
+                yield {n: self.drawn(c) for n, c in self.choices.items()}
+            else:
+                yield self._mutant()
+
+    def _mutant(self):
+        """Change one choice of the best of a sample."""
+        sample = self.generator.choice(
             len(self.population), self.sample_size, replace=False
         )
-        parent, _ = max((self.population[i] for i in drawn), key=lambda m: m[1])
+        parent, _ = max(
+            (self.population[i] for i in sample), key=lambda member: member[1]
+        )
         open_choices = [n for n, c in self.choices.items() if len(c) > 1]
         name = self.drawn(open_choices or list(self.choices))
         others = [c for c in self.choices[name] if c != parent[name]]
         return {**parent, name: self.drawn(others or self.choices[name])}
 
-    def learn(self, values, score):
+    def learn(self, values: Mapping[str, str], score: float) -> None:
         self.population.append([values, score])
         del self.population[: -self.population_size]
 
-    def get_state(self):
+    def get_state(self) -> dict[str, typing.Any]:
         return {**super().get_state(), "population": self.population}
 
-    def set_state(self, state):
+    def set_state(self, state: dict[str, typing.Any]) -> None:
         super().set_state(state)
         self.population = state["population"]

@@ -277,7 +277,7 @@ def test_bad_settings_are_refused(tiny_space, cost):
         make(tiny_space, [objective, "val_loss"])
     with pytest.raises(ValueError, match=r"limits \['flops'\], of which no"):
         make(tiny_space, objective, max_cost={"flops": 1.0})
-    with pytest.raises(ValueError, match="No child is within max_cost"):
+    with pytest.raises(ValueError, match="No child is within the limit"):
         make(
             tiny_space,
             objective,
