@@ -83,6 +83,16 @@ multi_worker = moved.module(
         )
     },
 )
+schedules = moved.module(
+    "schedules",
+    {
+        name: (getattr(training, name), f"snas_keras.training.{name}")
+        for name in (
+            *("SCHEDULES", "DropPathSchedule", "TemperatureSchedule"),
+            *("exponential", "linear"),
+        )
+    },
+)
 
 __version__ = "0.1.0"
 

@@ -173,8 +173,6 @@ class ChoicesOracle(keras_tuner.Oracle):
         Args:
             values: sequence, not empty.
 
-        Returns:
-            One of its elements.
         """
         return values[self.generator.integers(len(values))]
 

@@ -14,6 +14,7 @@ OLD = [
     ("layers", "BatchNormalization", layers.FusedBatchNormalization),
     ("layers", "SeparableConv2D", layers.PhasedSeparableConv2D),
     ("multi_worker", "launch", training.launch),
+    ("schedules", "linear", training.linear),
 ]
 
 
