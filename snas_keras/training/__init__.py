@@ -1,4 +1,4 @@
-"""What `fit` is given: optimizer, schedules, batches, checkpoints."""
+"""Arguments of `fit`: optimizer, schedules, batches, checkpoints."""
 
 from snas_keras.training._batches import AddressableBatches
 from snas_keras.training._checkpoint import SearchCheckpoint

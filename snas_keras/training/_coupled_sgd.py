@@ -1,6 +1,7 @@
-"""The optimizer of the paper's code, where Keras' own differs."""
+"""SGD with coupled weight decay, as in the paper's code."""
 
 import collections
+import typing
 
 import keras
 import tensorflow as tf
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="snas_keras")
 class CoupledSGD(keras.optimizers.SGD):
-    """SGD with the momentum and the weight decay that PyTorch has.
+    """SGD with momentum and weight decay as in PyTorch.
 
         g = clipped gradient + weight_decay * w
         v = momentum * v + g
@@ -21,8 +22,8 @@ class CoupledSGD(keras.optimizers.SGD):
     the learning rate of the step counts.
 
     The update is one TensorFlow kernel for each variable: fewer graph nodes
-    than Keras' own, which a supernet of a thousand variables notices when it is
-    traced.
+    than Keras' own, which shortens the tracing of a supernet of a thousand
+    variables.
 
     Args:
         learning_rate: float or schedule, default 0.025 as in the paper's code.
@@ -30,8 +31,8 @@ class CoupledSGD(keras.optimizers.SGD):
         nesterov: bool, default False.
         weight_decay: float, not negative, default 0.0; 3e-4 in the paper's
             code. It acts on all variables that the optimizer is given.
-        **kwargs: of `keras.optimizers.SGD`, e.g. `global_clipnorm`, which acts
-            on the gradient before the weight decay is added.
+        **kwargs: passed to `keras.optimizers.SGD`, e.g. `global_clipnorm`, which
+            acts on the gradient before the weight decay is added.
 
     Raises:
         ValueError: `weight_decay` is negative or not finite.
@@ -47,11 +48,11 @@ class CoupledSGD(keras.optimizers.SGD):
 
     def __init__(
         self,
-        learning_rate=0.025,
-        momentum=0.9,
-        nesterov=False,
-        weight_decay=0.0,
-        **kwargs,
+        learning_rate: typing.Any = 0.025,
+        momentum: float = 0.9,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        **kwargs: typing.Any,
     ):
         super().__init__(
             learning_rate=learning_rate,
@@ -66,7 +67,12 @@ class CoupledSGD(keras.optimizers.SGD):
             )
         self.coupled_weight_decay = weight_decay
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self,
+        gradient: typing.Any,
+        variable: typing.Any,
+        learning_rate: typing.Any,
+    ) -> None:
         gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)
         if self.coupled_weight_decay:
             gradient += self.coupled_weight_decay * variable
@@ -128,14 +134,14 @@ class CoupledSGD(keras.optimizers.SGD):
             [g + self.coupled_weight_decay * w for g, w in stacks]
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         config = super().get_config()
         config["weight_decay"] = self.coupled_weight_decay
         return config
 
 
 class _Alike:
-    """The indices of tensors of one shape, to stack them and back."""
+    """Indices of tensors of equal shape, to stack them and back."""
 
     def __init__(self, tensors):
         indices = collections.defaultdict(list)

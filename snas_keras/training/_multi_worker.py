@@ -11,6 +11,8 @@ import os
 import socket
 import subprocess
 import time
+import typing
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -22,7 +24,9 @@ class MultiWorkerTraining:
     Put it before `keras.Model`. `SuperNet` has it.
     """
 
-    def compute_metrics(self, *args, **kwargs):
+    def compute_metrics(
+        self, *args: typing.Any, **kwargs: typing.Any
+    ) -> dict[str, typing.Any]:
         metrics = super().compute_metrics(*args, **kwargs)
         if not is_multi_worker(self.distribute_strategy):
             return metrics
@@ -52,8 +56,8 @@ class MultiWorkerModel(MultiWorkerTraining, keras.Model):
     For retraining a child: its layers, and so its weights, are shared.
 
     Args:
-        *args: of a functional `keras.Model`: inputs, outputs.
-        **kwargs: of `keras.Model`.
+        *args: passed to `keras.Model`: inputs, outputs.
+        **kwargs: passed to `keras.Model`.
 
     Example:
 
@@ -65,7 +69,7 @@ class MultiWorkerModel(MultiWorkerTraining, keras.Model):
     """
 
 
-def is_multi_worker(strategy):
+def is_multi_worker(strategy: tf.distribute.Strategy | None) -> bool:
     """Return whether the strategy spans several processes.
 
     Args:
@@ -81,7 +85,7 @@ def is_multi_worker(strategy):
     )
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
     """Return whether this process writes the files that all share.
 
     Args:
@@ -108,12 +112,12 @@ def _workers(strategy):
     ]
 
 
-def launch(command, workers=2, restarts=3):
-    """Run a program as several workers on this machine, and see to them.
+def launch(command: Sequence, workers: int = 2, restarts: int = 3) -> int:
+    """Run a program as several workers on this machine, and restart them.
 
     Each worker finds its place in the environment variable TF_CONFIG, on free
     ports of 127.0.0.1. A worker that dies leaves the others waiting for it, so
-    all are ended and started again; what they had is in their checkpoint.
+    all are ended and started again; they resume from their checkpoint.
 
     Args:
         command: list of str, the program and its arguments.

@@ -1,12 +1,17 @@
-"""What changes over the epochs: the temperature, and the rate of drop path."""
+"""Schedules over the epochs: of the temperature and of drop path."""
+
+import typing
+from collections.abc import Callable
 
 import keras
 
 from snas_keras import layers
 from snas_keras._utils import checks
 
+Schedule = Callable[[int, int], float]
 
-def linear(initial=1.0, final=0.03):
+
+def linear(initial: float = 1.0, final: float = 0.03) -> Schedule:
     """Return the paper's temperature schedule.
 
         T(epoch) = max(final, final + (initial - final) * left)
@@ -36,7 +41,7 @@ def linear(initial=1.0, final=0.03):
     return schedule
 
 
-def exponential(initial=1.0, final=0.03):
+def exponential(initial: float = 1.0, final: float = 0.03) -> Schedule:
     """Return a schedule that lowers the temperature by a constant factor.
 
         T(epoch) = initial (final / initial)^((epoch+1) / epochs)
@@ -84,7 +89,7 @@ class TemperatureSchedule(keras.callbacks.Callback):
     >>> callback = TemperatureSchedule(linear(initial=1.0, final=0.1))
     """
 
-    def __init__(self, schedule="linear"):
+    def __init__(self, schedule: str | Schedule = "linear"):
         super().__init__()
         if not callable(schedule) and schedule not in SCHEDULES:
             raise ValueError(
@@ -95,7 +100,9 @@ class TemperatureSchedule(keras.callbacks.Callback):
         is_function = callable(schedule)
         self.schedule = schedule if is_function else SCHEDULES[schedule]()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, typing.Any] | None = None
+    ) -> None:
         temperature = self.schedule(epoch, self.params["epochs"])
         self.model.architecture.temperature.assign(
             checks.check_temperature(temperature)
@@ -123,12 +130,12 @@ class DropPathSchedule(keras.callbacks.Callback):
     >>> callback = DropPathSchedule(final=0.2)
     """
 
-    def __init__(self, final=0.2):
+    def __init__(self, final: float = 0.2):
         super().__init__()
         self.final = checks.drop_rate(final)
         self.rates = []
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, typing.Any] | None = None) -> None:
         self.rates = [
             layer.rate
             for layer in self.model._flatten_layers()
@@ -141,7 +148,9 @@ class DropPathSchedule(keras.callbacks.Callback):
                 "build_child(space, genotype, drop_path=0.2)."
             )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, typing.Any] | None = None
+    ) -> None:
         for rate in self.rates:
             rate.assign(self.final * epoch / self.params["epochs"])
 
