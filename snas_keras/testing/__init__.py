@@ -1,11 +1,13 @@
-"""Conformance checks for what users bring."""
+"""Conformance checks for what users bring.
 
-from snas_keras.testing._checks import (
-    check_cost,
-    check_estimator,
-    check_operation,
-    check_search_space,
-)
+the checks that the built-in ones pass. Each returns None, or raises
+AssertionError with the promise that is broken.
+"""
+
+from snas_keras.testing._costs import check_cost
+from snas_keras.testing._estimators import check_estimator
+from snas_keras.testing._operations import check_operation
+from snas_keras.testing._search_spaces import check_search_space
 
 __all__ = [
     "check_cost",

@@ -1,0 +1,66 @@
+"""What all checks share: promises, and comparisons of structures."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@contextlib.contextmanager
+def promised(subject: str, promise: str) -> Iterator[None]:
+    """Name the subject and the promise in whatever goes wrong inside.
+
+    Args:
+        subject: str, what is checked.
+        promise: str, what it must do.
+
+    Raises:
+        AssertionError: anything was raised inside.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(
+            f"{subject} must {promise}. {type(error).__name__}: {error}"
+        ) from error
+
+
+def require(condition: Any, message: str) -> None:
+    """Raise AssertionError unless a condition holds.
+
+    Args:
+        condition: anything with a truth.
+        message: str, what was found.
+    """
+    if not condition:
+        raise AssertionError(message)
+
+
+def check_close(found: Any, wanted: Any) -> None:
+    """Compare structures of tensors, to 1e-5 of the largest value.
+
+    Args:
+        found: structure of tensors.
+        wanted: structure of tensors.
+    """
+    check_same_shapes(found, wanted)
+    pairs = zip(*map(keras.tree.flatten, (found, wanted)), strict=True)
+    for a, b in pairs:
+        atol = 1e-5 * max(1.0, float(np.abs(b).max()))
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol)
+
+
+def check_same_shapes(found: Any, wanted: Any) -> None:
+    """Compare the shapes of structures of tensors.
+
+    Args:
+        found: structure of tensors.
+        wanted: structure of tensors.
+    """
+    first, second = (
+        keras.tree.map_structure(lambda x: tuple(x.shape), tensors)
+        for tensors in (found, wanted)
+    )
+    require(first == second, f"The shapes are {first} and {second}.")
