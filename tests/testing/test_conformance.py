@@ -1,33 +1,29 @@
 """Every registry entry keeps its promises, and the checkers see broken ones."""
 
+import inspect
 import itertools
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 import snas_keras
-from snas_keras import costs, estimators, testing
+from snas_keras import costs, estimators, testing, tuner
 
 KL = keras.layers
 
-OPERATIONS = [
-    "none",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-    "nor_conv_1x1",
-    "nor_conv_3x3",
-    "plain_max_pool_3x3",
-    "plain_avg_pool_3x3",
+ORACLES = [
+    value
+    for value in vars(tuner).values()
+    if inspect.isclass(value)
+    and issubclass(value, tuner.ChoicesOracle)
+    and value is not tuner.ChoicesOracle
 ]
-COSTS = ["parameters", "flops", "memory_access"]
-ESTIMATORS = ["relaxed", "straight_through", "softmax", "single_path"]
-SMALL_SPACES = {
+
+# Options that make a space small enough; a space that is not here is checked
+# as it is.
+SMALL = {
     "digits": {"filters": 4, "blocks": 2},
     "snas_cifar": {"cells": 1, "channels": 2, "input_shape": (8, 8, 3)},
     "nasbench201": {
@@ -38,38 +34,30 @@ SMALL_SPACES = {
 }
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", snas_keras.OPERATIONS)
 def test_operation_keeps_its_promises(operation):
     testing.check_operation(operation)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("space", SMALL_SPACES)
+@pytest.mark.parametrize("space", snas_keras.SEARCH_SPACES)
 def test_search_space_keeps_its_promises(space):
-    testing.check_search_space(space, **SMALL_SPACES[space])
+    testing.check_search_space(space, **SMALL.get(space, {}))
 
 
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("cost", snas_keras.COSTS)
 def test_cost_keeps_its_promises(cost):
     testing.check_cost(cost)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", snas_keras.ESTIMATORS)
 def test_estimator_keeps_its_promises(estimator):
     testing.check_estimator(estimator)
 
 
-@pytest.mark.parametrize(
-    ("checked", "registry"),
-    [
-        (OPERATIONS, snas_keras.OPERATIONS),
-        (SMALL_SPACES, snas_keras.SEARCH_SPACES),
-        (COSTS, snas_keras.COSTS),
-        (ESTIMATORS, snas_keras.ESTIMATORS),
-    ],
-)
-def test_the_checked_entries_are_exactly_the_registry(checked, registry):
-    assert sorted(checked) == sorted(registry)
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_oracle_keeps_its_promises(oracle):
+    testing.check_oracle(oracle)
 
 
 def test_a_conforming_operation_of_your_own_passes():
@@ -258,7 +246,7 @@ def test_a_broken_search_space_is_rejected(factory, message):
 def test_a_space_of_another_size_than_its_product_is_rejected(monkeypatch):
     monkeypatch.setattr(snas_keras.SearchSpace, "size", lambda self: 7)
     with pytest.raises(AssertionError, match=r"size\(\) is 7, not 25"):
-        testing.check_search_space("digits", **SMALL_SPACES["digits"])
+        testing.check_search_space("digits", **SMALL["digits"])
 
 
 def is_negative(layer, input_shape):
@@ -380,3 +368,58 @@ def test_a_broken_estimator_is_rejected(estimator, message):
 def test_the_message_names_the_subject():
     with pytest.raises(AssertionError, match="^Cost <function is_negative"):
         testing.check_cost(is_negative)
+
+
+class Repeats(tuner.RegularizedEvolutionOracle):
+    """Forgets what was tried."""
+
+    def populate_space(self, trial_id):
+        values = {name: "a" for name in self.choices}
+        return {"status": "RUNNING", "values": values}
+
+
+class Ends(tuner.RegularizedEvolutionOracle):
+    """Ends before all children have been proposed."""
+
+    def populate_space(self, trial_id):
+        if len(self.trials) > 20:
+            return {"status": "STOPPED"}
+        return super().populate_space(trial_id)
+
+
+class Overspends(tuner.RegularizedEvolutionOracle):
+    """Takes no notice of its budget."""
+
+    def __init__(self, *args, max_cost=None, costs=None, **kwargs):
+        super().__init__(*args, **kwargs)
+
+
+class Unseeded(tuner.RegularizedEvolutionOracle):
+    """Draws other numbers each time."""
+
+    def __init__(self, *args, seed=0, **kwargs):
+        super().__init__(*args, seed=seed + next(_counter), **kwargs)
+
+
+class Forgets(tuner.RegularizedEvolutionOracle):
+    """Begins anew when it is loaded."""
+
+    def set_state(self, state):
+        super().set_state(state)
+        self.population = []
+        self.generator = np.random.default_rng(99)
+
+
+@pytest.mark.parametrize(
+    ("oracle", "message"),
+    [
+        (Repeats, "every child once.*repeats a child"),
+        (Ends, "every child once.*Of 27 children it proposed 21"),
+        (Overspends, "keep to the budget.*above 3"),
+        (Unseeded, "depend on nothing but its seed"),
+        (Forgets, "go on where it was stopped"),
+    ],
+)
+def test_a_broken_oracle_is_rejected(oracle, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_oracle(oracle)
