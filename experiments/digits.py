@@ -14,7 +14,7 @@ import keras
 from sklearn import datasets, model_selection
 
 import snas_keras
-from snas_keras.costs import _child_cost
+from snas_keras import costs
 
 CHANCE = 0.1
 
@@ -114,14 +114,16 @@ def child_accuracies(supernet, space, train, valid):
 
 
 def print_costs(supernet, genotype):
-    dearest = _child_cost.dearest_genotype(supernet, "flops")
+    parameters, flops = (
+        costs.ChildCost(supernet, cost) for cost in ("parameters", "flops")
+    )
+    rows = {
+        "child": (parameters(genotype), flops(genotype)),
+        "most expensive child": (parameters.maximum, flops.maximum),
+    }
     print(f"\n{'':<34}{'parameters':>12}{'multiply-adds':>15}")
-    for label, chosen in (("child", genotype), ("dearest child", dearest)):
-        parameters, flops = (
-            _child_cost.child_cost(supernet, chosen, cost)
-            for cost in ("parameters", "flops")
-        )
-        print(f"{label:<34}{parameters:>12,.0f}{flops:>15,.0f}")
+    for label, (number, multiply_adds) in rows.items():
+        print(f"{label:<34}{number:>12,.0f}{multiply_adds:>15,.0f}")
 
 
 def main():

@@ -17,7 +17,6 @@ import numpy as np
 
 import snas_keras
 from snas_keras import costs
-from snas_keras import costs as costs_lib
 from snas_keras._utils import files
 
 
@@ -61,7 +60,7 @@ def measured(cost, limit, seed, splits, epochs, folder):
     train, valid, test = splits
     supernet = searched(cost, limit, seed, train, valid, epochs, folder)
     snas_keras.search_report(folder)
-    child_cost = costs_lib.ChildCost(supernet, cost)
+    child_cost = costs.ChildCost(supernet, cost)
     genotype = supernet.derive()
     keras.utils.set_random_seed(seed)
     child = digits.retrain(digits.digits(), genotype, train, epochs)

@@ -16,8 +16,7 @@ import digits
 import keras
 import keras_tuner
 
-from snas_keras import costs as costs_lib
-from snas_keras import objectives, tuner
+from snas_keras import costs, objectives, tuner
 
 
 def searched(supernet, train, valid, folder, cost, reward, **options):
@@ -59,7 +58,7 @@ def main():
     keras.utils.set_random_seed(0)
     train, valid, _ = digits.load()
     supernet = compare_oracles.trained_supernet(train, arguments.epochs)
-    cost = costs_lib.ChildCost(supernet, "flops")
+    cost = costs.ChildCost(supernet, "flops")
     weighted = objectives.weighted(
         {"val_accuracy": 1.0, "flops": -0.1}, {"flops": cost.maximum}
     )

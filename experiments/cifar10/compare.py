@@ -23,10 +23,7 @@ import tensorflow as tf
 
 import snas_keras
 from snas_keras import costs, reports
-from snas_keras import costs as costs_lib
 from snas_keras._utils import files
-from snas_keras.costs import _child_cost
-from snas_keras.reports import _retention
 
 METHODS = {
     "snas": "SNAS",
@@ -35,10 +32,10 @@ METHODS = {
     "random": "random search",
 }
 KEPT = {
-    _retention.SEARCH: "supernet in search",
-    _retention.MODE: "child as it is",
-    _retention.RECALIBRATED: "child, recalibrated",
-    _retention.RANDOM: "random children",
+    "search, as drawn": "supernet in search",
+    "child, as it is": "child as it is",
+    "child, batch norm recalibrated": "child, recalibrated",
+    "random children of equal cost": "random children",
 }
 RULED = "child by DARTS' rule, recalibrated"
 RULES = {"mode": "", "darts": ", DARTS' rule", "best": ""}
@@ -213,7 +210,7 @@ def gradient_search(args, method, seed, train, valid):
     print(found.table(), flush=True)
     values = dict(found.values)
     if method != "snas":
-        genotypes["darts"] = darts_genotype(supernet)
+        genotypes["darts"] = supernet.derive(method="darts")
         ruled = snas_keras.convert(supernet, genotypes["darts"])
         snas_keras.recalibrate_batch_norm(
             ruled, batches, args.recalibration_steps
@@ -252,34 +249,21 @@ class BiLevelSuperNet(snas_keras.SuperNet):
         https://arxiv.org/abs/1806.09055.
     """
 
-    def train_step(self, data):
-        x, y = data
-        logits = self.architecture.trainable_variables
-        weights = self.network.trainable_variables
-        x_weights, x_logits = tf.split(x, 2)
-        y_weights, y_logits = tf.split(y, 2)
-        by_logits, *_ = self._gradients(x_logits, y_logits, logits)
-        by_weights, loss, y_pred = self._gradients(
-            x_weights, y_weights, weights
-        )
-        self.optimizer.apply_gradients(
-            zip([*by_weights, *by_logits], [*weights, *logits], strict=True)
-        )
-        self.step.assign_add(1)
-        size = tf.shape(x_weights)[0]
-        self._loss_metric().update_state(loss, sample_weight=size)
-        self.search_metrics.update(
-            *(self.architecture, self.mode(), loss),
-            *(self.resource_loss(None), size, []),
-        )
-        return self.compute_metrics(x_weights, y_weights, y_pred)
-
-    def _gradients(self, x, y, variables):
-        with tf.GradientTape() as tape:
-            z = self.architecture.sample(self.step)
-            y_pred = self.network([x, z], training=True)
-            loss = self.compute_loss(x, y, y_pred)
-        return tape.gradient(loss, variables), loss, y_pred
+    def compute_gradients(self, x, y, sample_weight=None):
+        del sample_weight
+        halves = zip(tf.split(x, 2), tf.split(y, 2), strict=True)
+        (by_weights, first), (by_logits, second) = [
+            super(BiLevelSuperNet, self).compute_gradients(*half)
+            for half in halves
+        ]
+        logits = {id(v) for v in self.architecture.trainable_variables}
+        gradients = [
+            of_logits if id(variable) in logits else of_weights
+            for variable, of_weights, of_logits in zip(
+                self.trainable_variables, by_weights, by_logits, strict=True
+            )
+        ]
+        return gradients, tf.concat([first, second], 0)
 
 
 class PairedBatches(snas_keras.AddressableBatches):
@@ -296,28 +280,6 @@ class PairedBatches(snas_keras.AddressableBatches):
         augment = data.augmentation()
         x = np.concatenate([augment(x[:, i], generator) for i in range(2)])
         return x, np.concatenate([y[:, i] for i in range(2)])
-
-
-def darts_genotype(supernet):
-    """Derive as DARTS does: no `none`, and the two best edges of every node.
-
-    Edges are ranked by the probability of their best candidate but `none`; the
-    others are cut.
-    """
-    ranked = {}
-    for name, p in supernet.architecture.probabilities().items():
-        cell, edge = name.rsplit("_", 1)
-        node = edge.split("->")[1]
-        p = dict(zip(supernet.architecture.choices[name], p.numpy(), strict=1))
-        p.pop("none")
-        best = max(p, key=p.get)
-        ranked.setdefault((cell, node), []).append((p[best], name, best))
-    genotype = {}
-    for edges in ranked.values():
-        edges.sort(key=lambda edge: -edge[0])
-        genotype.update({name: best for _, name, best in edges[:2]})
-        genotype.update({name: "none" for _, name, _ in edges[2:]})
-    return snas_keras.Genotype(genotype)
 
 
 def random_search(args, method, seed, train, valid):
@@ -366,9 +328,9 @@ def mean_entropy(architecture):
 
 def forward_cost(supernet):
     """Count the multiply-adds of one image in a forward pass, all edges."""
-    table = costs_lib.cost_table(supernet.network, "flops")
-    fixed = _child_cost.fixed_cost(supernet.network, "flops")
-    return float(fixed + sum(np.sum(costs) for costs in table.values()))
+    table = costs.cost_table(supernet.network, "flops")
+    cheapest = costs.ChildCost(supernet, "flops").minimum
+    return float(cheapest + sum(sum(c) - min(c) for c in table.values()))
 
 
 def report(args):

@@ -13,7 +13,7 @@ import data
 import keras
 
 import snas_keras
-from snas_keras.costs import _child_cost
+from snas_keras import costs
 
 # Weights of the resource penalty in log form. The paper gives no numbers for
 # its three constraints: these are this library's own; 1.5e-3 is what the
@@ -207,7 +207,7 @@ def report(args, supernet, train, valid):
     for name, candidate in genotype.items():
         probability = max(supernet.architecture.probabilities()[name].numpy())
         print(f"{name}: {candidate} (probability {probability:.2f})")
-    parameters = _child_cost.child_cost(supernet, genotype, "parameters")
+    parameters = costs.ChildCost(supernet, "parameters")(genotype)
     print(
         f"\nThe child has {parameters:,.0f} parameters. See {page}. Go on "
         "with\n"
