@@ -1,7 +1,17 @@
-"""Checks of arguments."""
+"""Validation of arguments."""
+
+from collections.abc import Collection
+from typing import Any
 
 
-def one_of(name, value, allowed):
+def one_of(name: str, value: Any, allowed: Collection[Any]) -> Any:
+    """Return a value that is allowed, or raise ValueError.
+
+    Args:
+        name: str, the argument's name, for the message.
+        value: what was given.
+        allowed: collection of what may be given.
+    """
     if value not in allowed:
         raise ValueError(
             f"`{name}` must be one of {list(allowed)}. Received: "
@@ -10,8 +20,12 @@ def one_of(name, value, allowed):
     return value
 
 
-def check_temperature(temperature):
-    """Return the temperature as a float, or raise ValueError."""
+def check_temperature(temperature: Any) -> float:
+    """Return the temperature as a float, or raise ValueError.
+
+    Args:
+        temperature: number, to be positive and finite.
+    """
     if not 0.0 < float(temperature) < float("inf"):
         raise ValueError(
             "`temperature` must be positive and finite. Received: "
@@ -20,8 +34,12 @@ def check_temperature(temperature):
     return float(temperature)
 
 
-def drop_rate(rate):
-    """Return the rate as a float, or raise ValueError."""
+def drop_rate(rate: Any) -> float:
+    """Return the rate as a float, or raise ValueError.
+
+    Args:
+        rate: number, to be at least 0 and below 1.
+    """
     if not 0.0 <= float(rate) < 1.0:
         raise ValueError(
             f"`rate` must be at least 0 and below 1. Received: rate={rate}"
@@ -29,8 +47,13 @@ def drop_rate(rate):
     return float(rate)
 
 
-def positive_int(name, value):
-    """Return `value`, or raise ValueError if it is not a positive int."""
+def positive_int(name: str, value: Any) -> int:
+    """Return a value that is a positive int, or raise ValueError.
+
+    Args:
+        name: str, the argument's name, for the message.
+        value: what was given.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(
             f"`{name}` must be a positive int. Received: {name}={value!r}"

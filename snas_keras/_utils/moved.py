@@ -1,11 +1,17 @@
-"""Old import paths and names: they warn, and lead to the new ones."""
+"""Deprecated import paths and names."""
 
 import sys
 import types
 import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
-def module(name, new_names, package="snas_keras"):
+def module(
+    name: str,
+    new_names: Mapping[str, tuple[Any, str]],
+    package: str = "snas_keras",
+) -> types.ModuleType:
     """Keep a module importable that is gone.
 
     Args:
@@ -18,13 +24,16 @@ def module(name, new_names, package="snas_keras"):
     """
     path = f"{package}.{name}"
     old = types.ModuleType(path, f"Moved; see {sorted(new_names)}.")
-    old.__getattr__ = attributes(path, new_names)
-    old.__dir__ = lambda: sorted(new_names)
+    # Functions of a module that Python looks for (PEP 562).
+    vars(old)["__getattr__"] = attributes(path, new_names)
+    vars(old)["__dir__"] = lambda: sorted(new_names)
     sys.modules[path] = old
     return old
 
 
-def attributes(path, new_names):
+def attributes(
+    path: str, new_names: Mapping[str, tuple[Any, str]]
+) -> Callable[[str], Any]:
     """Make the `__getattr__` of a module with old names.
 
     Args:
@@ -36,7 +45,7 @@ def attributes(path, new_names):
         AttributeError for what never was.
     """
 
-    def find(name):
+    def find(name: str) -> Any:
         if name not in new_names:
             raise AttributeError(f"module {path!r} has no attribute {name!r}")
         found, now = new_names[name]

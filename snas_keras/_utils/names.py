@@ -1,11 +1,13 @@
-"""Choices: what names and weights they may have."""
+"""Names of choices and candidates, and weights by name."""
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from keras import ops
 
 
-def scope_name(name):
+def scope_name(name: str) -> str:
     """Return `name` as TensorFlow accepts it for layers and variables.
 
     Args:
@@ -23,7 +25,9 @@ def scope_name(name):
     return name if name[0].isalnum() else f"x{name}"
 
 
-def check_choices(choices):
+def check_choices(
+    choices: Mapping[str, Iterable[str]],
+) -> dict[str, tuple[str, ...]]:
     """Return {name: tuple of candidate names}, or refuse what cannot be that.
 
     Args:
@@ -44,8 +48,20 @@ def check_choices(choices):
     return {n: check_choice(n, c) for n, c in choices.items()}
 
 
-def check_choice(name, candidates):
-    """Return the candidate names of one choice as a tuple, or refuse them."""
+def check_choice(name: str, candidates: Iterable[str]) -> tuple[str, ...]:
+    """Return the candidate names of one choice as a tuple, or refuse them.
+
+    Args:
+        name: str, of the choice.
+        candidates: iterable of str, names of its candidates.
+
+    Returns:
+        tuple of str.
+
+    Raises:
+        TypeError: a name is not a str.
+        ValueError: no candidate, a bad name, or a repeated candidate.
+    """
     candidates = tuple(candidates)
     for word in (name, *candidates):
         if not isinstance(word, str):
@@ -69,7 +85,9 @@ def check_choice(name, candidates):
     return candidates
 
 
-def check_weights(weights, choices):
+def check_weights(
+    weights: Mapping[str, Any], choices: Mapping[str, Sequence[str]]
+) -> None:
     """Raise ValueError if weights do not fit the choices.
 
     Args:
@@ -95,7 +113,7 @@ def check_weights(weights, choices):
             )
 
 
-def check_one_hot(weights):
+def check_one_hot(weights: Mapping[str, Any]) -> None:
     """Raise ValueError if weights are not one-hot, as a single path needs.
 
     Args:

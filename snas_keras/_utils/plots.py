@@ -1,15 +1,16 @@
-"""Pictures: where matplotlib comes from."""
+"""Lazy import of matplotlib."""
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 
 
-def new_figure(**options):
+def new_figure(**options: Any) -> Any:
     """Make a matplotlib figure that needs no display.
 
     Args:
-        **options: of `matplotlib.figure.Figure`.
+        **options: passed to `matplotlib.figure.Figure`.
 
     Returns:
         matplotlib.figure.Figure, with constrained layout.
@@ -21,19 +22,26 @@ def new_figure(**options):
         from matplotlib import figure
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "The picture needs matplotlib. Install the extra: pip install "
+            "The figure needs matplotlib. Install the extra: pip install "
             "'snas-keras[plots]'"
         ) from error
     return figure.Figure(layout="constrained", **options)
 
 
-def is_installed():
-    """Return whether there can be pictures."""
+def is_installed() -> bool:
+    """Return whether matplotlib can be imported."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def pixels(figure):
-    """Return what a figure looks like, uint8, shape (height, width, 4)."""
+def pixels(figure: Any) -> np.ndarray:
+    """Render a figure.
+
+    Args:
+        figure: matplotlib.figure.Figure.
+
+    Returns:
+        uint8 array, shape (height, width, 4).
+    """
     from matplotlib.backends import backend_agg
 
     canvas = backend_agg.FigureCanvasAgg(figure)

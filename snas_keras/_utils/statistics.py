@@ -1,11 +1,14 @@
 """Rank statistics."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 
-def rank_correlation(predicted, measured):
+def rank_correlation(
+    predicted: Sequence[float], measured: Sequence[float]
+) -> float:
     """Return Spearman's rank correlation; equal numbers share their mean rank.
 
     Args:

@@ -1,7 +1,7 @@
-"""How numbers read in tables, pages and messages."""
+"""Number formatting for tables, pages and messages."""
 
 
-def number(value):
+def number(value: float) -> str:
     """Write a number for a person, never with an exponent from 1,000 on.
 
     Args:
