@@ -1,5 +1,7 @@
 """Batch normalization by TensorFlow's fused kernel."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -26,15 +28,23 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             code (its "momentum 0.1").
         epsilon: float, added to the variance, default 1e-5 as in the paper's
             code.
-        **kwargs: of `keras.layers.BatchNormalization`.
+        **kwargs: passed to `keras.layers.BatchNormalization`.
     """
 
     takes_weight = True  # `call` multiplies by `weight` at no cost.
 
-    def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs):
+    def __init__(
+        self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any
+    ):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 
-    def call(self, inputs, training=None, mask=None, weight=None):
+    def call(
+        self,
+        inputs: Any,
+        training: Any = None,
+        mask: Any = None,
+        weight: Any = None,
+    ) -> Any:
         is_image = len(inputs.shape) == 4 and self.axis in (3, -1)
         is_plain = is_image and mask is None and not self.synchronized
         if training and self.trainable and is_plain:
@@ -61,7 +71,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         self.moving_variance.assign(variance)
         return outputs
 
-    def to_stock(self):
+    def to_stock(self) -> Any:
         return keras.layers.BatchNormalization.from_config(self.get_config())
 
 

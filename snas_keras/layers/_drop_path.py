@@ -1,5 +1,7 @@
 """Drop path."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -20,6 +22,7 @@ class DropPath(keras.layers.Layer):
     Args:
         rate: float, at least 0 and below 1, probability to drop.
         seed: int, default None: drawn.
+        **kwargs: passed to `keras.layers.Layer`.
 
     Raises:
         ValueError: `rate` is not in that range.
@@ -29,7 +32,7 @@ class DropPath(keras.layers.Layer):
         without Residuals", 2017, https://arxiv.org/abs/1605.07648.
     """
 
-    def __init__(self, rate, seed=None, **kwargs):
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.initial_rate = checks.drop_rate(rate)
         self.seed = seed
@@ -45,10 +48,10 @@ class DropPath(keras.layers.Layer):
             name="rate",
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.rank = len(input_shape)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: Any = False) -> Any:
         if not training:
             return inputs
         kept = 1.0 - tf.convert_to_tensor(self.rate)
@@ -59,13 +62,13 @@ class DropPath(keras.layers.Layer):
         mask = ops.floor(drawn + kept) / kept
         return inputs * ops.cast(mask, inputs.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
-    def to_stock(self):
+    def to_stock(self) -> Any:
         noise_shape = (None, *[1] * (self.rank - 1))
         return keras.layers.Dropout(float(self.rate), noise_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {"rate": self.initial_rate, "seed": self.seed}
         return {**super().get_config(), **config}

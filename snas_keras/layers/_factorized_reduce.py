@@ -1,5 +1,7 @@
 """Factorized reduction: half the height and width."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -21,6 +23,7 @@ class FactorizedReduce(keras.layers.Layer):
         filters: int, output channels, even.
         affine: bool, whether the batch norm learns scale and offset, default
             True; the paper's supernet has False.
+        **kwargs: passed to `keras.layers.Layer`.
 
     Raises:
         ValueError: `filters` is not a positive even int, or height or width of
@@ -33,7 +36,7 @@ class FactorizedReduce(keras.layers.Layer):
 
     takes_weight = True  # `call` multiplies by `weight` at no cost.
 
-    def __init__(self, filters, affine=True, **kwargs):
+    def __init__(self, filters: int, affine: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         if checks.positive_int("filters", filters) % 2:
             raise ValueError(
@@ -57,7 +60,7 @@ class FactorizedReduce(keras.layers.Layer):
             name=name,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if any(side is not None and side % 2 for side in input_shape[1:3]):
             raise ValueError(
                 "FactorizedReduce halves height and width, which must be even. "
@@ -67,7 +70,9 @@ class FactorizedReduce(keras.layers.Layer):
         self.odd.build(input_shape)
         self.norm.build((*input_shape[:-1], self.filters))
 
-    def call(self, inputs, training=False, weight=None):
+    def call(
+        self, inputs: Any, training: Any = False, weight: Any = None
+    ) -> Any:
         x = ops.relu(inputs)
         halves = self._halves(x) if training else self._stock_halves(x)
         x = ops.concatenate(halves, axis=-1)
@@ -83,11 +88,11 @@ class FactorizedReduce(keras.layers.Layer):
         pairs = ((even, self.even), (odd, self.odd))
         return [ops.conv(phase, half.kernel) for phase, half in pairs]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         batch, height, width, _ = input_shape
         return (batch, _half_of(height), _half_of(width), self.filters)
 
-    def to_stock(self):
+    def to_stock(self) -> Any:
         inputs = keras.Input((None, None, self.even.kernel.shape[-2]))
         x = keras.layers.ReLU(dtype=self.dtype_policy)(inputs)
         shifted = keras.layers.Cropping2D(((1, 0), (1, 0)))(x)
@@ -96,7 +101,7 @@ class FactorizedReduce(keras.layers.Layer):
         x = keras.layers.Concatenate(dtype=self.dtype_policy)([even, odd])
         return keras.Model(inputs, self.norm.to_stock()(x), name=self.name)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {"filters": self.filters, "affine": self.affine}
         return {**super().get_config(), **config}
 

@@ -1,5 +1,7 @@
 """Pooling with the same padding on both sides."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -18,13 +20,14 @@ class SymmetricPooling2D(keras.layers.Layer):
         kind: str, "max" or "avg".
         size: int, odd window side.
         strides: int, default 1.
+        **kwargs: passed to `keras.layers.Layer`.
 
     Raises:
         ValueError: `kind` is unknown, or `size` is not a positive odd int, or
             `strides` not a positive int.
     """
 
-    def __init__(self, kind, size, strides=1, **kwargs):
+    def __init__(self, kind: str, size: int, strides: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         if kind not in ("max", "avg"):
             raise ValueError(
@@ -36,7 +39,7 @@ class SymmetricPooling2D(keras.layers.Layer):
         self.size = size
         self.strides = checks.positive_int("strides", strides)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: Any = False) -> Any:
         if self.kind == "max":
             return self._max(inputs)
         if training and self.strides > 1:
@@ -65,10 +68,10 @@ class SymmetricPooling2D(keras.layers.Layer):
         side = [self.size // 2] * 2
         return [[0, 0], side, side, [0, 0]]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return subsampled_shape(input_shape, self.strides)
 
-    def to_stock(self):
+    def to_stock(self) -> Any:
         pools = {
             "max": keras.layers.MaxPooling2D,
             "avg": keras.layers.AveragePooling2D,
@@ -78,17 +81,30 @@ class SymmetricPooling2D(keras.layers.Layer):
             return pool
         return keras.Sequential([pool, subsampling(self.strides)])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {"kind": self.kind, "size": self.size, "strides": self.strides}
         return {**super().get_config(), **config}
 
 
-def subsampling(strides):
-    """Make the stock layer for x[:, ::strides, ::strides]."""
+def subsampling(strides: int) -> Any:
+    """Make the stock layer for x[:, ::strides, ::strides].
+
+    Args:
+        strides: int.
+
+    Returns:
+        Keras layer, not built.
+    """
     return keras.layers.MaxPooling2D(1, strides)
 
 
-def subsampled_shape(shape, strides):
+def subsampled_shape(shape: Any, strides: int) -> tuple[Any, ...]:
+    """Return the shape of x[:, ::strides, ::strides].
+
+    Args:
+        shape: (batch, height, width, channels), sides may be None.
+        strides: int.
+    """
     batch, *sides, channels = shape
     sides = [None if side is None else -(-side // strides) for side in sides]
     return (batch, *sides, channels)

@@ -1,5 +1,7 @@
 """Separable convolution on the phases of the image."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -20,11 +22,11 @@ class PhasedSeparableConv2D(keras.layers.SeparableConv2D):
     class.
 
     Args:
-        *args: of `keras.layers.SeparableConv2D`.
-        **kwargs: of `keras.layers.SeparableConv2D`.
+        *args: passed to `keras.layers.SeparableConv2D`.
+        **kwargs: passed to `keras.layers.SeparableConv2D`.
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: Any = False) -> Any:
         if not training or not self._has_phases(inputs.shape):
             return super().call(inputs)
         phases = ops.separable_conv(
@@ -48,7 +50,7 @@ class PhasedSeparableConv2D(keras.layers.SeparableConv2D):
             and not any(side % 2 for side in sides)
         )
 
-    def to_stock(self):
+    def to_stock(self) -> Any:
         return keras.layers.SeparableConv2D.from_config(self.get_config())
 
 

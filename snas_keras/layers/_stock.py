@@ -1,9 +1,11 @@
 """Stock Keras equivalents of layers."""
 
+from typing import Any
+
 import keras
 
 
-def to_stock(layer):
+def to_stock(layer: Any) -> Any:
     """Return a new layer of stock classes that computes what `layer` does.
 
     Args:

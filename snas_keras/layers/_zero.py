@@ -1,5 +1,7 @@
 """The candidate `none`."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -18,24 +20,25 @@ class Zero(keras.layers.Layer):
     Args:
         strides: int, spatial stride, default 1. Above 1 the input must have the
             shape (batch, height, width, channels).
+        **kwargs: passed to `keras.layers.Layer`.
 
     Raises:
         ValueError: `strides` is not a positive int.
     """
 
-    def __init__(self, strides=1, **kwargs):
+    def __init__(self, strides: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         self.strides = checks.positive_int("strides", strides)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         if self.strides > 1:
             inputs = inputs[:, :: self.strides, :: self.strides]
         return ops.zeros_like(inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         if self.strides == 1:
             return tuple(input_shape)
         return _pooling.subsampled_shape(input_shape, self.strides)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "strides": self.strides}
