@@ -1,22 +1,9 @@
-"""Search, derive, convert, retrain and export on real handwritten digits.
-
-    python experiments/digits.py
-
-It takes about a minute on two CPU cores and writes the genotype, a SavedModel
-and a page about the search to runs/digits. Every number it prints was
-measured in the run.
-"""
-
-import argparse
-import pathlib
+"""Handwritten digits and a space of networks for them."""
 
 import keras
 from sklearn import datasets, model_selection
 
 import snas_keras
-from snas_keras import costs
-
-CHANCE = 0.1
 
 
 @snas_keras.search_space
@@ -63,30 +50,6 @@ def compile_options():
     }
 
 
-def search(space, train, valid, epochs, path):
-    """Return the searched supernet; killed and run again, it goes on."""
-    supernet = snas_keras.build_supernet(space, seed=0)
-    supernet.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9),
-        keras.optimizers.Adam(0.03, beta_1=0.5),
-        resource=snas_keras.Resource("flops", weight=0.3),
-        **compile_options(),
-    )
-    batches = snas_keras.AddressableBatches(*train, batch_size=32, seed=0)
-    supernet.fit(
-        batches,
-        epochs=epochs,
-        validation_data=valid,
-        callbacks=[
-            snas_keras.TemperatureSchedule("linear"),
-            snas_keras.SearchLogger(path, costs=("parameters", "flops")),
-            snas_keras.HealthGuard(path),
-            snas_keras.SearchCheckpoint(path / "search.npz", batches),
-        ],
-    )
-    return supernet
-
-
 def retrain(space, genotype, train, epochs):
     """Return the child trained from new weights."""
     child = snas_keras.build_child(space, genotype)
@@ -99,81 +62,3 @@ def accuracy(model, data, **options):
     """Return the accuracy of a compiled model."""
     logs = model.evaluate(*data, verbose=0, return_dict=True, **options)
     return logs["accuracy"]
-
-
-def child_accuracies(supernet, space, train, valid):
-    """Return the validation accuracies of children with inherited weights."""
-    child = snas_keras.convert(supernet)
-    random = snas_keras.convert(supernet, space.random_genotype(seed=1))
-    for model in (child, random):
-        model.compile(**compile_options())
-    before = accuracy(child, valid)
-    for model in (child, random):
-        snas_keras.recalibrate_batch_norm(model, train[0])
-    return before, accuracy(child, valid), accuracy(random, valid)
-
-
-def print_costs(supernet, genotype):
-    parameters, flops = (
-        costs.ChildCost(supernet, cost) for cost in ("parameters", "flops")
-    )
-    rows = {
-        "child": (parameters(genotype), flops(genotype)),
-        "most expensive child": (parameters.maximum, flops.maximum),
-    }
-    print(f"\n{'':<34}{'parameters':>12}{'multiply-adds':>15}")
-    for label, (number, multiply_adds) in rows.items():
-        print(f"{label:<34}{number:>12,.0f}{multiply_adds:>15,.0f}")
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fast", action="store_true", help="a few epochs")
-    parser.add_argument("--output", default="runs/digits")
-    arguments = parser.parse_args()
-    path = pathlib.Path(arguments.output)
-    epochs = 6 if arguments.fast else 30
-
-    keras.utils.set_random_seed(0)
-    train, valid, test = load()
-    space = digits()
-    print(f"{space}: {space.size()} child networks")
-    supernet = search(space, train, valid, epochs, path)
-
-    genotype = supernet.derive()
-    print("\nGenotype")
-    for name, candidate in genotype.items():
-        probability = max(supernet.architecture.probabilities()[name].numpy())
-        print(f"  {name}: {candidate} (probability {probability:.2f})")
-
-    sampled = accuracy(supernet, valid, weights="sample")
-    before, after, random = child_accuracies(supernet, space, train, valid)
-    retrained = retrain(space, genotype, train, epochs)
-    rows = {
-        "validation, supernet, sampled": sampled,
-        "validation, child, as converted": before,
-        "validation, child, recalibrated": after,
-        "validation, a random child": random,
-        "test, child retrained from scratch": accuracy(retrained, test),
-    }
-    print(f"\n{'':<36}accuracy")
-    for label, value in rows.items():
-        print(f"{label:<36}{value:8.3f}")
-    print_costs(supernet, genotype)
-
-    genotype.save(path / "genotype.json")
-    difference = snas_keras.export_saved_model(
-        retrained, path / "saved_model", genotype
-    )
-    print(
-        f"\nSaved {path}/genotype.json and {path}/saved_model; the loaded "
-        f"model's outputs differ by {difference:.1e}."
-    )
-    page = snas_keras.search_report(path)
-    print(f"What the search decided, and why: {page}")
-    if min(after, accuracy(retrained, test)) < 3 * CHANCE:
-        raise SystemExit("The child did not learn: accuracy near chance.")
-
-
-if __name__ == "__main__":
-    main()

@@ -16,10 +16,12 @@ import snas_keras
 from tests.processes import ROOT
 
 PACKAGE = ROOT / "snas_keras"
-MODULES = sorted(
-    ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for path in PACKAGE.rglob("*.py")
-)
+PATHS = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(
+        ".__init__"
+    ): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 # The plan of the house: what each room may import, `_utils` aside, which all
@@ -153,10 +155,9 @@ def test_the_plan_has_no_circle():
             del left[room]
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", PATHS)
 def test_forbidden_imports_are_absent(module):
-    path = ROOT / (module.replace(".", "/") + ".py")
-    for name in imported(ast.parse(path.read_text())):
+    for name in imported(ast.parse(PATHS[module].read_text())):
         assert not name.startswith(("keras.src", "tensorflow.python"))
         top = name.split(".")[0]
         assert any(x in module for x in ONLY_IN.get(top, {module})), name
@@ -170,7 +171,7 @@ def test_public_objects_are_documented():
             assert "Args:" in text, name
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", PATHS)
 def test_doctests_run(module):
     names = {
         "keras": keras,

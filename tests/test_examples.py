@@ -23,7 +23,7 @@ def accuracy_of(program, folder, seed=0):
     path.write_text(program.replace(SEED, f"set_random_seed({seed})"))
     done = run(path, cwd=folder, PYTHONIOENCODING="utf-8")
     assert "Genotype: {" in done.stdout
-    return float(re.search(r"accuracy.*: (\d\.\d+)", done.stdout)[1])
+    return float(re.search(r"(?i)test accuracy[^:]*: (\S+)", done.stdout)[1])
 
 
 @pytest.fixture(scope="module")
@@ -53,18 +53,22 @@ def programs_of(document):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_the_first_program_of_the_readme_is_near_one_by_hand(
     tmp_path, seed, accuracy_by_hand
 ):
     found = accuracy_of(programs_of("README.md")[0], tmp_path, seed)
     assert found > accuracy_by_hand - 0.04
-    assert (tmp_path / "served" / "saved_model.pb").exists()
 
 
 @pytest.mark.slow
-def test_the_programs_of_the_readme_go_on_where_the_one_before_ends(tmp_path):
-    accuracy_of("\n".join(programs_of("README.md")), tmp_path)
+def test_the_programs_of_the_readme_go_on_where_the_one_before_ends(
+    tmp_path, accuracy_by_hand
+):
+    """With the first program's own seed."""
+    found = accuracy_of("\n".join(programs_of("README.md")), tmp_path)
+    assert found > accuracy_by_hand - 0.04
+    assert (tmp_path / "served" / "saved_model.pb").exists()
     table = snas_keras.LatencyTable.load(tmp_path / "latency.json")
     assert table.entries
     assert len(list(tmp_path.glob("tuned/*/trial_*"))) == 5

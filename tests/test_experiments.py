@@ -4,26 +4,10 @@ import json
 
 import pytest
 
-import snas_keras
 from snas_keras import costs
 from tests.processes import ROOT, run
 
 EXPERIMENTS = ROOT / "experiments"
-
-
-@pytest.mark.slow
-def test_digits_are_searched_retrained_and_exported(tmp_path):
-    done = run(
-        EXPERIMENTS / "digits.py",
-        "--fast",
-        "--output",
-        tmp_path,
-        PYTHONIOENCODING="utf-8",
-    )
-    assert "Genotype" in done.stdout
-    assert "test, child retrained from scratch" in done.stdout
-    assert (tmp_path / "saved_model" / "genotype.json").exists()
-    snas_keras.Genotype.load(tmp_path / "genotype.json")
 
 
 @pytest.mark.slow
