@@ -1,6 +1,8 @@
 """The distribution over child networks, p(Z | logits), as one Keras layer."""
 
 import collections
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -64,7 +66,12 @@ class Architecture(keras.layers.Layer):
     """
 
     def __init__(
-        self, choices, estimator="relaxed", temperature=1.0, seed=0, **kwargs
+        self,
+        choices: Mapping[str, Any],
+        estimator: Any = "relaxed",
+        temperature: float = 1.0,
+        seed: int = 0,
+        **kwargs: Any,
     ):
         kwargs.setdefault("name", NAME)
         super().__init__(**kwargs)
@@ -92,10 +99,10 @@ class Architecture(keras.layers.Layer):
             name=name,
         )
 
-    def call(self, step, training=False):
+    def call(self, step: Any, training: bool = False) -> dict[str, Any]:
         return self.sample(step) if training else self.mode()
 
-    def sample(self, step, estimator=None):
+    def sample(self, step: Any, estimator: Any = None) -> dict[str, Any]:
         """Draw the weights of all candidates.
 
         Args:
@@ -109,7 +116,7 @@ class Architecture(keras.layers.Layer):
         function = estimators.get(estimator or self.estimator)
         return self._draw(function, step)
 
-    def log_density(self, step):
+    def log_density(self, step: Any) -> dict[str, Any]:
         """Give log p(draw of this step | logits), the draw held constant.
 
         Its gradient with respect to the logits is the score.
@@ -125,7 +132,7 @@ class Architecture(keras.layers.Layer):
         """
         return self._draw(self.score_function(), step)
 
-    def score_function(self):
+    def score_function(self) -> Callable[..., Any]:
         """Return the estimator's log density, or refuse one without."""
         if self.estimator.log_density is None:
             known = [
@@ -167,11 +174,11 @@ class Architecture(keras.layers.Layer):
             found.update(zip(names, rows, strict=True))
         return {name: found[name] for name in self.choices}
 
-    def probabilities(self):
+    def probabilities(self) -> dict[str, Any]:
         """Return {choice name: softmax(logits)}, shape (candidates,) each."""
         return self._by_size(lambda logits, size: tf.nn.softmax(logits))
 
-    def entropy(self):
+    def entropy(self) -> dict[str, Any]:
         """Return the entropy of every choice, in nats.
 
             H = -sum_k p_k log p_k,  from 0 to log K
@@ -187,7 +194,7 @@ class Architecture(keras.layers.Layer):
             )
         )
 
-    def mode(self):
+    def mode(self) -> dict[str, Any]:
         """Return {choice name: one_hot(argmax logits)}; the first wins ties."""
         return self._by_size(
             lambda logits, size: ops.one_hot(
@@ -195,7 +202,7 @@ class Architecture(keras.layers.Layer):
             )
         )
 
-    def one_hot(self, genotype):
+    def one_hot(self, genotype: Mapping[str, str]) -> dict[str, Any]:
         """Return the weights that select a genotype's candidates.
 
         Args:
@@ -212,7 +219,7 @@ class Architecture(keras.layers.Layer):
             for name, index in self._indices(genotype).items()
         }
 
-    def log_prob(self, genotype):
+    def log_prob(self, genotype: Mapping[str, str]) -> Any:
         """Return log p(genotype | logits), in nats.
 
             log p = sum_choice log softmax(logits_choice)[candidate]
@@ -231,7 +238,7 @@ class Architecture(keras.layers.Layer):
             for name, index in self._indices(genotype).items()
         )
 
-    def distribution(self):
+    def distribution(self) -> _distribution.Distribution:
         """Return p(Z | logits) as it stands, as a `Distribution`.
 
         Example:
@@ -243,7 +250,7 @@ class Architecture(keras.layers.Layer):
         logits = {name: np.array(v) for name, v in self.logits.items()}
         return _distribution.Distribution(self.choices, logits)
 
-    def check_finite(self):
+    def check_finite(self) -> None:
         """Raise ValueError if a logit is not a finite number."""
         bad = [
             name
@@ -265,7 +272,7 @@ class Architecture(keras.layers.Layer):
             for name, candidates in self.choices.items()
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             choices={k: list(v) for k, v in self.choices.items()},
@@ -276,7 +283,7 @@ class Architecture(keras.layers.Layer):
         return config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Architecture":
         estimator = estimators.deserialize(config["estimator"])
         return cls(**{**config, "estimator": estimator})
 

@@ -1,5 +1,7 @@
 """Building the supernet of a search space."""
 
+from typing import Any
+
 import keras
 
 from snas_keras import layers, spaces
@@ -7,8 +9,12 @@ from snas_keras.supernet import _architecture, _supernet
 
 
 def build_supernet(
-    space, estimator="relaxed", temperature=1.0, seed=0, recompute=False
-):
+    space: spaces.SearchSpace,
+    estimator: Any = "relaxed",
+    temperature: float = 1.0,
+    seed: int = 0,
+    recompute: bool = False,
+) -> _supernet.SuperNet:
     """Build the supernet of a search space.
 
     Args:

@@ -1,6 +1,8 @@
 """Credit: what every candidate of every choice does to the loss."""
 
 import collections
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,7 +51,7 @@ class Credit(keras.layers.Layer):
         2019, section 2.3, https://arxiv.org/abs/1812.09926.
     """
 
-    def __init__(self, choices, **kwargs):
+    def __init__(self, choices: Mapping[str, Any], **kwargs: Any):
         kwargs.setdefault("name", "credit")
         super().__init__(**kwargs)
         groups = collections.defaultdict(list)
@@ -70,7 +72,14 @@ class Credit(keras.layers.Layer):
         }
         self.built = True
 
-    def update(self, z, total, penalty, factor=1.0, single_path=False):
+    def update(
+        self,
+        z: Mapping[str, Any],
+        total: Any,
+        penalty: Any,
+        factor: Any = 1.0,
+        single_path: bool = False,
+    ) -> None:
         """Add one step.
 
         Args:
@@ -105,7 +114,7 @@ class Credit(keras.layers.Layer):
             )
         )
 
-    def values(self):
+    def values(self) -> dict[str, dict[str, Any]]:
         """Return what was found so far.
 
         Returns:

@@ -2,6 +2,8 @@
 
 import heapq
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +33,11 @@ class Distribution:
     [{'edge': 'a'}, {'edge': 'b'}]
     """
 
-    def __init__(self, choices, logits=None):
+    def __init__(
+        self,
+        choices: Mapping[str, Any],
+        logits: Mapping[str, Any] | None = None,
+    ):
         self.choices = names_lib.check_choices(choices)
         self.logits = {
             name: _check_logits(name, candidates, (logits or {}).get(name))
@@ -44,16 +50,19 @@ class Distribution:
                 f"are: {sorted(self.choices)}"
             )
 
-    def log_probabilities(self):
+    def log_probabilities(self) -> dict[str, np.ndarray]:
         """Return {choice name: log softmax(logits)}."""
         return {name: _log_softmax(v) for name, v in self.logits.items()}
 
-    def probabilities(self):
+    def probabilities(self) -> dict[str, np.ndarray]:
         """Return {choice name: softmax(logits)}."""
         return {n: np.exp(v) for n, v in self.log_probabilities().items()}
 
-    def log_prob(self, genotype):
-        """Return the log probability of {choice name: candidate name}, nats.
+    def log_prob(self, genotype: Mapping[str, str]) -> float:
+        """Return the log probability of a child, in nats.
+
+        Args:
+            genotype: Genotype or mapping {choice name: candidate name}.
 
         Raises:
             ValueError: the genotype does not fit.
@@ -65,14 +74,21 @@ class Distribution:
             for name, candidates in self.choices.items()
         )
 
-    def draw(self, generator):
-        """Draw {choice name: candidate name} by a `numpy.random.Generator`."""
+    def draw(self, generator: np.random.Generator) -> dict[str, str]:
+        """Draw a child.
+
+        Args:
+            generator: `numpy.random.Generator`.
+
+        Returns:
+            {choice name: candidate name}.
+        """
         return {
             name: self.choices[name][generator.choice(len(p), p=p)]
             for name, p in self.probabilities().items()
         }
 
-    def sample(self, n, seed=0):
+    def sample(self, n: int, seed: int = 0) -> list[spaces.Genotype]:
         """Draw children.
 
         Args:
@@ -85,7 +101,7 @@ class Distribution:
         generator = np.random.default_rng(seed)
         return [spaces.Genotype(self.draw(generator)) for _ in range(n)]
 
-    def top_k(self, k):
+    def top_k(self, k: int) -> list[tuple[spaces.Genotype, float]]:
         """Return the k likeliest children, exactly.
 
         Args:
@@ -124,14 +140,14 @@ class Distribution:
             }
         )
 
-    def entropy(self):
+    def entropy(self) -> dict[str, float]:
         """Return {choice name: entropy in nats}, from 0 to log(candidates)."""
         return {
             name: float(-np.sum(np.exp(log_p) * log_p))
             for name, log_p in self.log_probabilities().items()
         }
 
-    def margin(self):
+    def margin(self) -> dict[str, float]:
         """Return {choice name: probability of the first less the second}.
 
         Where there is one candidate the margin is one.
@@ -142,7 +158,7 @@ class Distribution:
             margins[name] = float(first - second)
         return margins
 
-    def kl_divergence(self, other):
+    def kl_divergence(self, other: "Distribution") -> float:
         """Return KL(self || other), in nats: how far the search has moved.
 
             sum_choice sum_k p_k (log p_k - log q_k)
@@ -170,11 +186,11 @@ class Distribution:
             ),
         )
 
-    def probability_within(self, cost, limit):
+    def probability_within(self, cost: Any, limit: float) -> float:
         """Return the probability that a child costs no more than a limit.
 
         Args:
-            cost: `snas_keras.resources.ChildCost`.
+            cost: `snas_keras.costs.ChildCost`.
             limit: float, in the cost's unit.
 
         Returns:

@@ -1,12 +1,27 @@
 """One optimizer for the weights, one for the logits."""
 
+from typing import Any
+
 import keras
 
 from snas_keras.supernet import _architecture
 
 
-def joint_optimizer(optimizer, architecture_optimizer):
-    """Route the logits to their own optimizer by their variables' path."""
+def joint_optimizer(optimizer: Any, architecture_optimizer: Any) -> Any:
+    """Route the logits to their own optimizer by their variables' path.
+
+    Args:
+        optimizer: Keras optimizer or its name, for the weights, or a
+            `MultiOptimizer` for both.
+        architecture_optimizer: Keras optimizer or its name, for the logits;
+            None for Adam(3e-4, beta_1=0.5).
+
+    Returns:
+        keras.optimizers.MultiOptimizer.
+
+    Raises:
+        ValueError: an optimizer for the logits beside a `MultiOptimizer`.
+    """
     optimizer = keras.optimizers.get(optimizer)
     if isinstance(optimizer, keras.optimizers.MultiOptimizer):
         if architecture_optimizer is not None:
