@@ -10,6 +10,7 @@ from snas_keras.testing._estimators import check_estimator
 from snas_keras.testing._operations import check_operation
 from snas_keras.testing._oracles import check_oracle
 from snas_keras.testing._search_spaces import check_search_space
+from snas_keras.testing._space import check_space
 
 __all__ = [
     "check_cost",
@@ -17,4 +18,5 @@ __all__ = [
     "check_operation",
     "check_oracle",
     "check_search_space",
+    "check_space",
 ]

@@ -38,29 +38,29 @@ def require(condition: Any, message: str) -> None:
         raise AssertionError(message)
 
 
-def check_close(found: Any, wanted: Any) -> None:
+def check_close(found: Any, expected: Any) -> None:
     """Compare structures of tensors, to 1e-5 of the largest value.
 
     Args:
         found: structure of tensors.
-        wanted: structure of tensors.
+        expected: structure of tensors.
     """
-    check_same_shapes(found, wanted)
-    pairs = zip(*map(keras.tree.flatten, (found, wanted)), strict=True)
+    check_same_shapes(found, expected)
+    pairs = zip(*map(keras.tree.flatten, (found, expected)), strict=True)
     for a, b in pairs:
         atol = 1e-5 * max(1.0, float(np.abs(b).max()))
         np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 
-def check_same_shapes(found: Any, wanted: Any) -> None:
+def check_same_shapes(found: Any, expected: Any) -> None:
     """Compare the shapes of structures of tensors.
 
     Args:
         found: structure of tensors.
-        wanted: structure of tensors.
+        expected: structure of tensors.
     """
     first, second = (
         keras.tree.map_structure(lambda x: tuple(x.shape), tensors)
-        for tensors in (found, wanted)
+        for tensors in (found, expected)
     )
     require(first == second, f"The shapes are {first} and {second}.")
