@@ -68,7 +68,7 @@ def measured(cost, limit, seed, splits, epochs, folder):
         "genotype": dict(genotype),
         "cost": child_cost(genotype),
         "limit": supernet.limits[0].value if limit else None,
-        "dearest": child_cost.maximum,
+        "most_expensive": child_cost.maximum,
         "share": supernet.limits[0].share if limit else 1.0,
         "test": digits.accuracy(child, test),
     }
@@ -76,13 +76,13 @@ def measured(cost, limit, seed, splits, epochs, folder):
 
 def table_of(found):
     lines = [
-        "| limit | children within, % | child's cost, % of the dearest | "
-        "limit kept | test accuracy, retrained |",
+        "| limit | children within, % | child's cost, % of the most "
+        "expensive | limit kept | test accuracy, retrained |",
         "| --- | --- | --- | --- | --- |",
     ]
     for label, runs in found.items():
         kept = [r["limit"] is None or r["cost"] <= r["limit"] for r in runs]
-        used = [100 * r["cost"] / r["dearest"] for r in runs]
+        used = [100 * r["cost"] / r["most_expensive"] for r in runs]
         test = [r["test"] for r in runs]
         lines.append(
             f"| {label} | {100 * runs[0]['share']:.1f} | "

@@ -4,7 +4,7 @@
 
 It takes about a minute on two CPU cores. A supernet is trained once; trials are
 children with its weights. One search is told to weigh both, one to keep below a
-budget; all trials together give the Pareto set, written with its picture to
+budget; all trials together give the Pareto set, written with its figure to
 runs/pareto.
 """
 
@@ -87,7 +87,7 @@ def main():
         {"val_accuracy": 0.0, "flops": cost.maximum},
     )
     report.save(folder / "pareto.json")
-    print(f"\n{report.table()}\n\nThe picture is {folder / 'pareto.png'}.")
+    print(f"\n{report.table()}\n\nThe figure is {folder / 'pareto.png'}.")
 
 
 if __name__ == "__main__":

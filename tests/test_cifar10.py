@@ -384,17 +384,17 @@ def test_bi_level_takes_each_gradient_from_its_own_half():
     )
     first.train_step((tf.constant(x[:4]), tf.constant(y[:4])))
     second.train_step((tf.constant(x[4:]), tf.constant(y[4:])))
-    for found, wanted in zip(
+    for found, expected in zip(
         both.network.weights, first.network.weights, strict=True
     ):
-        np.testing.assert_allclose(found, wanted, rtol=1e-6)
-    for found, wanted, other in zip(
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    for found, expected, other in zip(
         both.architecture.trainable_variables,
         second.architecture.trainable_variables,
         first.architecture.trainable_variables,
         strict=True,
     ):
-        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
         assert not np.allclose(found, other)
 
 

@@ -46,7 +46,7 @@ def test_limits_leave_a_page_for_every_search(tmp_path):
         PYTHONIOENCODING="utf-8",
     )
     [runs] = json.loads((tmp_path / "limits.json").read_text()).values()
-    assert all(0.0 < found["cost"] <= found["dearest"] for found in runs)
+    assert all(0.0 < found["cost"] <= found["most_expensive"] for found in runs)
     assert "\n| 60% of the milliseconds |" in done.stdout
     assert len(list(tmp_path.glob("60%_*_0/report.html"))) == 1
     costs.LatencyTable.load(tmp_path / "latency.json")

@@ -334,7 +334,7 @@ def forward_cost(supernet):
 
 
 def report(args):
-    """Write the tables and the picture of all runs that there are."""
+    """Write the tables and the figure of all runs that there are."""
     runs = {
         method: [
             json.loads(path.read_text())

@@ -258,7 +258,7 @@ def is_infinite(layer, input_shape):
 
 
 def is_text(layer, input_shape):
-    return "dear"
+    return "expensive"
 
 
 def counts_the_batch(layer, input_shape):
@@ -282,7 +282,7 @@ def knows_only_convolutions(layer, input_shape):
     [
         (is_negative, "finite and not negative.*-1.0 for"),
         (is_infinite, "finite and not negative.*inf for"),
-        (is_text, "finite and not negative.*'dear' for"),
+        (is_text, "finite and not negative.*'expensive' for"),
         (counts_the_batch, "on every operation.*TypeError"),
         (charges_for_nothing, "zero for `none`.*`none` costs 1.0"),
         (is_always_zero, "above zero for another.*All operations cost zero"),
