@@ -83,7 +83,7 @@ class Resource:
         self.gradient = checks.one_of("gradient", gradient, GRADIENTS)
         self.name = name or costs_lib.cost_name(cost)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "cost": _serialize_cost(self.cost),
             "weight": self.weight,
@@ -95,7 +95,7 @@ class Resource:
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Resource":
         cost = config["cost"]
         if isinstance(cost, dict):
             cost = keras.saving.deserialize_keras_object(cost)
@@ -105,7 +105,7 @@ class Resource:
             config["gradient"] = _OLD_GRADIENTS.get(old, old)
         return cls(**config)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         limit = f", limit={self.limit!r}" if self.limit is not None else ""
         return (
             f"Resource({self.name!r}, weight={self.weight}, "
@@ -123,7 +123,7 @@ def _renamed(estimator):
     return _OLD_GRADIENTS.get(estimator, estimator)
 
 
-def check_resources(resource, architecture):
+def check_resources(resource: Any, architecture: Any) -> list["Resource"]:
     """Return a list of Resource, or refuse what cannot be that.
 
     Args:

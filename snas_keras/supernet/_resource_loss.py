@@ -1,5 +1,7 @@
 """A resource penalty bound to one supernet."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -19,7 +21,7 @@ class ResourceLoss:
         ValueError: no candidate costs anything.
     """
 
-    def __init__(self, resource, network):
+    def __init__(self, resource: Any, network: Any):
         self.resource = resource
         table = costs_lib.cost_table(network, resource.cost)
         self.choices = list(table)
@@ -40,7 +42,9 @@ class ResourceLoss:
             for t in table.values()
         )
 
-    def __call__(self, architecture, z, step, weight=None):
+    def __call__(
+        self, architecture: Any, z: Any, step: Any, weight: Any = None
+    ) -> Any:
         """Return the penalty of one training step.
 
         Args:

@@ -1,6 +1,8 @@
 """The supernet: all children of a search space trained at once."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -48,7 +50,12 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
     """
 
     def __init__(
-        self, network, architecture, recompute=False, resource=None, **kwargs
+        self,
+        network: Any,
+        architecture: _architecture.Architecture,
+        recompute: bool = False,
+        resource: Any = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if architecture.name != _architecture.NAME:
@@ -100,15 +107,15 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
             name=f"override_{names_lib.scope_name(name)}",
         )
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         return self.network([inputs, self._weights()], training=training)
 
-    def mode(self):
+    def mode(self) -> dict[str, Any]:
         """Return the one-hot weights of the child that `derive` names."""
         return self.penalties.mode(self.architecture)
 
     @property
-    def limits(self):
+    def limits(self) -> list[Any]:
         """The limits that the supernet was compiled with."""
         return self.penalties.limits
 
@@ -122,14 +129,14 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
 
     def compile(
         self,
-        optimizer="sgd",
-        architecture_optimizer=None,
-        loss=None,
+        optimizer: Any = "sgd",
+        architecture_optimizer: Any = None,
+        loss: Any = None,
         *,
-        resource=None,
-        jit_compile="auto",
-        **kwargs,
-    ):
+        resource: Any = None,
+        jit_compile: bool | str = "auto",
+        **kwargs: Any,
+    ) -> None:
         """Configure the search.
 
         Args:
@@ -202,7 +209,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
                     f"{self.distribute_strategy.num_replicas_in_sync} replicas"
                 )
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> Any:
         config = super().get_compile_config()
         if config:
             # "auto" is asked again of the device that loads the file.
@@ -213,10 +220,10 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
             ]
         return config
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: Any) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> Any:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         gradients, y_pred = self.compute_gradients(x, y, sample_weight)
         variables = self.trainable_variables
@@ -226,7 +233,9 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         self._log_architecture(_batch_size(x))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
-    def compute_gradients(self, x, y, sample_weight=None):
+    def compute_gradients(
+        self, x: Any, y: Any, sample_weight: Any = None
+    ) -> tuple[list[Any], Any]:
         """Return the gradients of one training step, and the outputs.
 
         This is all of a step that tells one search from another: override it
@@ -298,20 +307,26 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         return next(m for m in self.metrics if m.name == "loss")
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[Any]:
         return [
             *super().metrics,
             *self.search_metrics.metrics,
             *self.penalties.metrics,
         ]
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> Any:
         logs = super().test_step(data)
         searched = [*self.search_metrics.metrics, *self.penalties.metrics]
         training_only = {m.name for m in searched}
         return {k: v for k, v in logs.items() if k not in training_only}
 
-    def evaluate(self, *args, weights=None, callbacks=None, **kwargs):
+    def evaluate(
+        self,
+        *args: Any,
+        weights: Any = None,
+        callbacks: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Evaluate the mode, or the network under given weights.
 
         Args:
@@ -340,7 +355,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         finally:
             self.use_override.assign(0.0)
 
-    def set_override(self, weights):
+    def set_override(self, weights: Any) -> None:
         """Store the weights that replace the mode while `evaluate` runs.
 
         Args:
@@ -357,7 +372,9 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         for name, variable in self.override.items():
             variable.assign(weights[name])
 
-    def derive(self, method="within_limits"):
+    def derive(
+        self, method: str | Callable[[Any], spaces.Genotype] = "within_limits"
+    ) -> spaces.Genotype:
         """Return the Genotype of the child that the search has found.
 
         Args:
@@ -383,7 +400,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         self.architecture.check_finite()
         return function(self)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "network": keras.saving.serialize_keras_object(self.network),
             "architecture": keras.saving.serialize_keras_object(
@@ -398,7 +415,7 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "SuperNet":
         parts = {
             key: keras.saving.deserialize_keras_object(config[key])
             for key in ("network", "architecture", "resource")
