@@ -13,7 +13,7 @@ _FIRST = re.compile(r"^(\d*)([#+\-=.)])")
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A head and rows of text, with the same cells in Markdown and in HTML.
+    r"""A head and rows of text, with the same cells in Markdown and in HTML.
 
     It is a value to build reports of: `document` joins tables and paragraphs
     to a text, and a Jinja2 template that is given a table shows it as HTML.
@@ -35,7 +35,7 @@ class Table:
     >>> print(table.markdown())
     | candidate   | probability   |
     |-------------|---------------|
-    | a\\|b        | 0.5           |
+    | a\|b        | 0.5           |
     """
 
     head: Sequence[str]
@@ -90,7 +90,7 @@ class Table:
 
 
 def document(parts: Iterable[Table | str]) -> str:
-    """Join tables and paragraphs to a text in Markdown.
+    r"""Join tables and paragraphs to a text in Markdown.
 
     Args:
         parts: iterable of Table and str; a str is plain text, not Markdown.
@@ -104,7 +104,7 @@ def document(parts: Iterable[Table | str]) -> str:
     Example:
 
     >>> print(document(["The space *a*:", Table(("cost",), [("flops",)])]))
-    The space \\*a\\*:
+    The space \*a\*:
     <BLANKLINE>
     | cost   |
     |--------|
@@ -119,7 +119,7 @@ def document(parts: Iterable[Table | str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text that Markdown shows as it was given, in one line.
+    r"""Return text that Markdown shows as it was given, in one line.
 
     Args:
         text: str, plain text. An underscore between letters is left alone, for
@@ -131,7 +131,7 @@ def escaped(text: str) -> str:
     Example:
 
     >>> print(escaped("|skip_connect~0|"))
-    \\|skip_connect\\~0\\|
+    \|skip_connect\~0\|
     """
     return _ACTIVE.sub(r"\\\g<0>", " ".join(str(text).split()))
 

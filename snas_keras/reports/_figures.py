@@ -100,8 +100,10 @@ def cell(name, choices, probabilities, genotype=None):
 
 
 def _label(candidates, p, taken=None):
-    """Return what is written of a candidate, the likeliest if none is taken,
-    and its probability."""
+    """Return what is written of a candidate, and its probability.
+
+    Without `taken` it is the likeliest.
+    """
     index = list(candidates).index(taken) if taken else int(np.argmax(p))
     return f"{candidates[index]} {p[index]:.2f}", float(p[index])
 

@@ -135,8 +135,11 @@ class RetentionReport:
 
     @property
     def gap(self):
-        """Return the search's metric less that of the child; recalibrated,
-        where it was. In the metric's unit: 0.01 is a point of accuracy."""
+        """Return the search's metric less that of the child.
+
+        The child is recalibrated, where it was. In the metric's unit: 0.01 is a
+        point of accuracy.
+        """
         kept = self.values.get(RECALIBRATED, self.values[MODE])
         return float(np.mean(self.values[SEARCH]) - np.mean(kept))
 

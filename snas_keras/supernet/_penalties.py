@@ -106,8 +106,11 @@ class Penalties:
 
     @property
     def metrics(self) -> Sequence[keras.metrics.Metric]:
-        """Return the means over an epoch: expected costs, then those of limits:
-        the cost of the child and the weight."""
+        """Return the means over an epoch.
+
+        They are the expected costs, then those of limits: the cost of the child
+        and the weight.
+        """
         expected = [p.expected for p in self._penalties]
         return [*expected, *(m for p in self._penalties for m in p.of_limit)]
 

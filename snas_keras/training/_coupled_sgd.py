@@ -31,8 +31,8 @@ class CoupledSGD(keras.optimizers.SGD):
         nesterov: bool, default False.
         weight_decay: float, not negative, default 0.0; 3e-4 in the paper's
             code. It acts on all variables that the optimizer is given.
-        **kwargs: passed to `keras.optimizers.SGD`, e.g. `global_clipnorm`, which
-            acts on the gradient before the weight decay is added.
+        **kwargs: passed to `keras.optimizers.SGD`, e.g. `global_clipnorm`,
+            which acts on the gradient before the weight decay is added.
 
     Raises:
         ValueError: `weight_decay` is negative or not finite.
