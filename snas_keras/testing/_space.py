@@ -14,12 +14,12 @@ import tensorflow as tf
 
 from snas_keras import children as children_lib
 from snas_keras import costs as costs_lib
+from snas_keras import estimators as estimators_lib
 from snas_keras import layers, spaces
 from snas_keras import supernet as supernet_lib
 from snas_keras.testing import _new_process
 from snas_keras.testing._promise import check_close, promised, require
 
-ESTIMATORS = ("relaxed", "straight_through", "softmax", "single_path")
 _GENOTYPES = 2
 _STEPS = 2
 
@@ -30,7 +30,7 @@ def check_space(
     y: Any,
     *,
     loss: Any = "mse",
-    estimators: Sequence[Any] = ESTIMATORS,
+    estimators: Sequence[Any] | None = None,
     flops: Callable[[spaces.Genotype], float] | None = None,
     exports: Sequence[str] = ("saved_model",),
     modules: Sequence[str] | None = (),
@@ -57,7 +57,7 @@ def check_space(
             or dict of such. Some 16 examples do.
         y: targets as `fit` takes them, or None.
         loss: as for `compile`, default "mse".
-        estimators: sequence of str or functions, default all of
+        estimators: sequence of str or functions, default None: all of
             `snas_keras.ESTIMATORS`. The first has the other checks too.
         flops: function (Genotype) -> float, multiply-adds of one example as you
             count them by hand, default None: compared with the child's count
@@ -86,7 +86,7 @@ def check_space(
     """
     subject = f"Space {space!r}"
     model = _Model(space, x, y, loss)
-    for estimator in estimators[::-1]:
+    for estimator in (estimators or list(estimators_lib.ESTIMATORS))[::-1]:
         promise = f"train for an epoch under {estimator!r}"
         with promised(subject, promise):
             supernet = model.trained_supernet(estimator)

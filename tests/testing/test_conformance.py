@@ -60,6 +60,23 @@ def test_oracle_keeps_its_promises(oracle):
     testing.check_oracle(oracle)
 
 
+def test_a_new_entry_of_a_registry_is_known_by_its_name(monkeypatch):
+    """One line makes it known everywhere: a name, a message, a check."""
+    double = snas_keras.OPERATIONS["nor_conv_1x1"]
+    monkeypatch.setitem(snas_keras.OPERATIONS, "new_one", double)
+    testing.check_operation("new_one")
+    monkeypatch.setitem(snas_keras.COSTS, "new_one", costs.flops)
+    assert snas_keras.Resource("new_one", 1.0).name == "new_one"
+    estimator = snas_keras.ESTIMATORS["softmax"]
+    monkeypatch.setitem(snas_keras.ESTIMATORS, "new_one", estimator)
+    space = snas_keras.SEARCH_SPACES["digits"](filters=2, blocks=1)
+    assert snas_keras.build_supernet(space, "new_one").architecture.estimator
+    for name in ("OPERATIONS", "COSTS", "ESTIMATORS"):
+        assert "new_one" in getattr(snas_keras, name)
+    with pytest.raises(ValueError, match="new_one"):
+        testing.check_estimator("none_such")
+
+
 def test_a_conforming_operation_of_your_own_passes():
     testing.check_operation(
         lambda filters, strides=1, affine=True: KL.Conv2D(
