@@ -234,7 +234,14 @@ def check_conversion(model: Any, supernet: Any) -> None:
     for genotype in model.genotypes(supernet):
         child = children_lib.convert(supernet, genotype)
         weights = supernet.architecture.one_hot(genotype)
-        check_close(child(x), supernet.network([x, weights], training=False))
+        found = child(x)
+        expected = supernet.network([x, weights], training=False)
+        check_close(found, expected)
+        dtypes = [
+            keras.tree.map_structure(lambda y: y.dtype, outputs)
+            for outputs in (found, expected)
+        ]
+        require(dtypes[0] == dtypes[1], f"Dtypes are {dtypes[0]}, {dtypes[1]}.")
     mode = children_lib.convert(supernet)
     check_close(
         mode.predict(model.x, verbose=0), supernet.predict(model.x, verbose=0)
