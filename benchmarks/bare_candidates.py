@@ -13,14 +13,14 @@ import harness
 import search_step
 import tensorflow as tf
 
+from snas_keras import layers
 from snas_keras._utils import fingerprint
-from snas_keras.layers import _mixed_edge
 
 
 def groups(network):
     """Return [layer, input shape, count] of every kind of candidate."""
     found = collections.defaultdict(lambda: [None, None, 0])
-    for edge in _mixed_edge.mixed_edges(network):
+    for edge in layers.mixed_edges(network):
         shape = edge.candidate_input_shape
         for layer in edge.candidates.values():
             group = found[fingerprint.layer_key(layer, shape)]
