@@ -4,6 +4,7 @@ from snas_keras._utils import moved
 from snas_keras.layers._batch_norm import FusedBatchNormalization
 from snas_keras.layers._drop_path import DropPath
 from snas_keras.layers._factorized_reduce import FactorizedReduce
+from snas_keras.layers._inert import is_inert
 from snas_keras.layers._mixed_edge import (
     MixedEdge,
     as_layer,
@@ -24,6 +25,7 @@ __all__ = [
     "PhasedSeparableConv2D",
     "SymmetricPooling2D",
     "Zero",
+    "is_inert",
     "to_stock",
 ]
 

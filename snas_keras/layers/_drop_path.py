@@ -32,6 +32,8 @@ class DropPath(keras.layers.Layer):
         without Residuals", 2017, https://arxiv.org/abs/1605.07648.
     """
 
+    is_inert = True
+
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.initial_rate = checks.drop_rate(rate)

@@ -26,6 +26,8 @@ class Zero(keras.layers.Layer):
         ValueError: `strides` is not a positive int.
     """
 
+    is_inert = True
+
     def __init__(self, strides: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         self.strides = checks.positive_int("strides", strides)
