@@ -61,6 +61,16 @@ resources = moved.module(
         ),
         "cost_table": (costs.cost_table, "snas_keras.costs.cost_table"),
         "edge_costs": (costs.edge_costs, "snas_keras.costs.edge_costs"),
+        "child_cost": (
+            lambda supernet, genotype, cost: costs.ChildCost(supernet, cost)(
+                genotype
+            ),
+            "snas_keras.costs.ChildCost(supernet, cost)(genotype)",
+        ),
+        "dearest_genotype": (
+            lambda supernet, cost: costs.ChildCost(supernet, cost).dearest,
+            "snas_keras.costs.ChildCost(supernet, cost).dearest",
+        ),
     },
 )
 limits = moved.module(

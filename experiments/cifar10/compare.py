@@ -329,8 +329,8 @@ def mean_entropy(architecture):
 def forward_cost(supernet):
     """Count the multiply-adds of one image in a forward pass, all edges."""
     table = costs.cost_table(supernet.network, "flops")
-    cheapest = costs.ChildCost(supernet, "flops").minimum
-    return float(cheapest + sum(sum(c) - min(c) for c in table.values()))
+    fixed = costs.ChildCost(supernet, "flops").fixed
+    return float(fixed + sum(np.sum(rows) for rows in table.values()))
 
 
 def report(args):

@@ -25,7 +25,19 @@ def is_trusted(value: typing.Any) -> bool:
     Returns:
         bool, true where its class is one of Keras' or ours.
     """
-    return type(value).__module__.partition(".")[0] in _OWN_PACKAGES
+    return is_trusted_class(type(value))
+
+
+def is_trusted_class(kind: type) -> bool:
+    """Say whether a class is one of Keras' or ours.
+
+    Args:
+        kind: type.
+
+    Returns:
+        bool.
+    """
+    return kind.__module__.partition(".")[0] in _OWN_PACKAGES
 
 
 def identity(layer: keras.layers.Layer) -> tuple:

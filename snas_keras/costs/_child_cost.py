@@ -1,15 +1,24 @@
 """The cost of whole children."""
 
-import math
+from typing import Any
 
+import keras
 import numpy as np
 
 from snas_keras import layers, spaces
-from snas_keras.costs import _counted
+from snas_keras.costs import (
+    _child_distribution,
+    _cost,
+    _network_cost,
+    _tied,
+)
 
 
-def cost_table(network, cost):
+def cost_table(network: keras.Model, cost: Any) -> dict[str, np.ndarray]:
     """Read the cost of every candidate on every edge.
+
+    An edge that is called several times costs the sum of its calls; a weight
+    counts once, on the first edge that has it.
 
     Args:
         network: functional Keras model with `MixedEdge` layers.
@@ -21,14 +30,11 @@ def cost_table(network, cost):
     Raises:
         TypeError: the cost does not know a candidate's type.
     """
-    rows = {}
-    for edge in layers.mixed_edges(network):
-        rows.setdefault(edge.choice, []).append(edge_costs(edge, cost))
-    return {name: np.array(values) for name, values in rows.items()}
+    return _network_cost.read(network, cost).table
 
 
-def edge_costs(edge, cost):
-    """Read the cost of every candidate of one built edge.
+def edge_costs(edge: layers.MixedEdge, cost: Any) -> list[float]:
+    """Read the cost of every candidate of one built edge, called once.
 
     Args:
         edge: MixedEdge, built.
@@ -38,26 +44,20 @@ def edge_costs(edge, cost):
         list of float, one for each candidate.
 
     Raises:
+        TypeError: the cost does not know a candidate's type.
         ValueError: a cost is negative or not finite.
     """
-    function = _counted.get(cost)
-    values = [
-        float(function(layer, edge.candidate_input_shape))
-        for layer in edge.candidates.values()
-    ]
-    for name, value in zip(edge.candidates, values, strict=True):
-        if not 0 <= value < float("inf"):
-            raise ValueError(
-                "A cost must be finite and not negative. Received: "
-                f"{value} for candidate {name!r} of choice {edge.choice!r}"
-            )
-    return values
+    return _network_cost.edge_costs(edge, cost)
 
 
 class ChildCost:
     """The cost of whole children, read once off a supernet's layers.
 
-        cost(child) = fixed + sum_choice rows[choice][candidate]
+        cost(child) = fixed + sum_choice rows[choice][candidate] - shared
+
+    Every call counts; the weights of a layer that is called several times
+    count once. `shared` is what several choices of the child have in common,
+    where one layer object is a candidate of each: it is zero elsewhere.
 
     Args:
         supernet: SuperNet.
@@ -70,7 +70,8 @@ class ChildCost:
         float, in the cost's unit, for one example, the fixed part included.
 
     Raises:
-        TypeError: the cost does not know a layer's type.
+        TypeError: the cost does not know a layer's type; the message names the
+            choice and the candidate.
         ValueError: when called: the genotype does not fit.
 
     Example:
@@ -79,41 +80,79 @@ class ChildCost:
     >>> cost = ChildCost(snas_keras.build_supernet(space), "parameters")
     >>> cost.minimum <= cost(space.random_genotype(0)) <= cost.maximum
     True
+    >>> cost(cost.cheapest) == cost.minimum
+    True
     """
 
-    def __init__(self, supernet, cost):
-        self.name = cost_name(cost)
-        self.choices = supernet.architecture.choices
-        self.fixed = fixed_cost(supernet.network, cost)
-        self.rows = {
-            name: edges.sum(0)
-            for name, edges in cost_table(supernet.network, cost).items()
-        }
+    tied: tuple[_tied.Tied, ...] = ()
 
-    def __call__(self, genotype):
+    def __init__(self, supernet: Any, cost: Any):
+        self.name = _cost.cost_name(cost)
+        self.choices = supernet.architecture.choices
+        found = _network_cost.read(supernet.network, cost)
+        self.fixed = found.fixed
+        self.tied = found.tied
+        # A choice whose output leads nowhere costs nothing.
+        self.rows = {
+            name: np.zeros(len(candidates))
+            for name, candidates in self.choices.items()
+        }
+        for name, edges in found.table.items():
+            self.rows[name] = edges.sum(0)
+
+    def __call__(self, genotype: Any) -> float:
         genotype = spaces.Genotype(genotype).check(self.choices)
-        return self.fixed + sum(
-            float(row[self.choices[name].index(genotype[name])])
-            for name, row in self.rows.items()
+        return self._of(
+            {
+                name: self.choices[name].index(genotype[name])
+                for name in self.rows
+            }
+        )
+
+    def _of(self, indices):
+        """Return the cost of the child with these candidates."""
+        total = self.fixed + sum(
+            float(row[indices[name]]) for name, row in self.rows.items()
+        )
+        return total - sum(tied.surplus(indices) for tied in self.tied)
+
+    @property
+    def cheapest(self) -> spaces.Genotype:
+        """Return the cheapest child; of several that of first candidates."""
+        return self._genotype(_tied.extreme(self.rows, self.tied, 1.0))
+
+    @property
+    def dearest(self) -> spaces.Genotype:
+        """Return the most expensive child; of several as for `cheapest`."""
+        return self._genotype(_tied.extreme(self.rows, self.tied, -1.0))
+
+    def _genotype(self, indices):
+        return spaces.Genotype(
+            {name: self.choices[name][i] for name, i in indices.items()}
         )
 
     @property
-    def minimum(self):
+    def minimum(self) -> float:
         """Return the cost of the cheapest child."""
-        return self.fixed + sum(float(row.min()) for row in self.rows.values())
+        return self._of(_tied.extreme(self.rows, self.tied, 1.0))
 
     @property
-    def maximum(self):
-        """Return the cost of the dearest child."""
-        return self.fixed + sum(float(row.max()) for row in self.rows.values())
+    def maximum(self) -> float:
+        """Return the cost of the most expensive child."""
+        return self._of(_tied.extreme(self.rows, self.tied, -1.0))
 
-    def probability_within(self, limit, probabilities=None):
+    def probability_within(
+        self, limit: float, probabilities: Any = None
+    ) -> float:
         """Return the probability that a child costs no more than a limit.
 
         The distribution of the sum is the convolution of those of the choices.
         It is exact for costs in whole units, such as parameters and
-        multiply-adds; others are rounded to a ten-thousandth of the range
-        between the cheapest and the dearest child.
+        multiply-adds, whose range is at most two million units, and for all
+        costs of spaces with few different sums (two halves of the choices with
+        a hundred thousand each); others are rounded to a ten-thousandth of the
+        range between the cheapest and the most expensive child. Whether a
+        limit is below the one or at the other is exact always.
 
         Args:
             limit: float, in the cost's unit.
@@ -123,22 +162,17 @@ class ChildCost:
         Returns:
             float, from 0 to 1.
         """
-        rows = {n: row - row.min() for n, row in self.rows.items()}
-        unit = _common_unit(rows.values())
-        mass = np.ones(1)
-        for name, row in rows.items():
-            steps = np.rint(row / unit).astype(int)
-            p = np.full(len(row), 1.0 / len(row))
-            if probabilities is not None:
-                p = np.asarray(probabilities[name], "float64")
-            total = np.zeros(len(mass) + steps.max())
-            for step, weight in zip(steps, p, strict=True):
-                total[step : step + len(mass)] += weight * mass
-            mass = total
-        room = math.floor((limit - self.minimum) / unit + 1e-6)
-        return float(min(1.0, mass[: max(0, room + 1)].sum()))
+        # A child that costs the limit but for the rounding of a sum is within.
+        limit = limit + 1e-12 * abs(limit)
+        if limit < self.minimum:
+            return 0.0
+        if limit >= self.maximum:
+            return 1.0
+        parts = _tied.independent(self.rows, self.tied, probabilities)
+        room = limit - self.fixed
+        return _child_distribution.probability_within(parts, room)
 
-    def expected(self, probabilities):
+    def expected(self, probabilities: Any) -> float:
         """Return the mean over children whose choices are independent.
 
         Args:
@@ -147,71 +181,9 @@ class ChildCost:
         Returns:
             float.
         """
-        return self.fixed + sum(
+        total = self.fixed + sum(
             float(np.dot(row, probabilities[name]))
             for name, row in self.rows.items()
         )
-
-
-def _common_unit(rows, steps=10_000, most=2_000_000):
-    """Return the largest unit of which all costs are multiples, or a grid's."""
-    rows = list(rows)
-    reach = sum(float(row.max()) for row in rows)
-    values = np.concatenate(rows)
-    if np.array_equal(values, np.rint(values)):
-        unit = float(math.gcd(*(int(v) for v in values))) or 1.0
-        if reach / unit <= most:
-            return unit
-    return reach / steps or 1.0
-
-
-def child_cost(supernet, genotype, cost):
-    """Give the cost of one child network; `ChildCost` gives that of many.
-
-    Args:
-        supernet: SuperNet.
-        genotype: Genotype or mapping {choice name: candidate name}.
-        cost: str or function (layer, input_shape) -> float.
-
-    Returns:
-        float, in the cost's unit, for one example, the fixed part included.
-
-    Raises:
-        ValueError: the genotype does not fit the supernet.
-        TypeError: the cost does not know a layer's type.
-    """
-    return ChildCost(supernet, cost)(genotype)
-
-
-def fixed_cost(network, cost):
-    """Give the cost of all layers of a network that are no mixed edge."""
-    function = _counted.get(cost)
-    return sum(
-        function(layer, shape)
-        for layer, shape in _counted.model_calls(network)
-        if not isinstance(layer, layers.MixedEdge)
-    )
-
-
-def dearest_genotype(supernet, cost):
-    """Return the genotype of the child with the highest cost.
-
-    Args:
-        supernet: SuperNet.
-        cost: str or function (layer, input_shape) -> float.
-
-    Returns:
-        {choice name: candidate name}.
-    """
-    table = cost_table(supernet.network, cost)
-    return {
-        name: candidates[int(table[name].sum(0).argmax())]
-        for name, candidates in supernet.architecture.choices.items()
-    }
-
-
-def cost_name(cost):
-    if isinstance(cost, str):
-        return cost
-    # A partial or an object that can be called has no name of its own.
-    return getattr(cost, "__name__", type(cost).__name__)
+        shared = sum(t.expected_surplus(probabilities) for t in self.tied)
+        return total - shared

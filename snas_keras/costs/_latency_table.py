@@ -3,30 +3,15 @@
 import hashlib
 import json
 import math
+from typing import Any
 
 import keras
 import numpy as np
 
 from snas_keras import layers
 from snas_keras._utils import files, fingerprint, statistics, tables
-from snas_keras.costs import _counted, _machine
+from snas_keras.costs import _machine, _operations
 
-KL = keras.layers
-
-# Outside training these do nothing.
-_FREE = (
-    KL.InputLayer,
-    KL.Identity,
-    KL.Dropout,
-    KL.SpatialDropout1D,
-    KL.SpatialDropout2D,
-    KL.SpatialDropout3D,
-    KL.GaussianNoise,
-    KL.GaussianDropout,
-    KL.ActivityRegularization,
-    layers.DropPath,
-    layers.Zero,
-)
 _FORMAT = "snas_keras.LatencyTable/2"
 # Its keys named the modules of registered classes.
 _FIRST_FORMAT = "snas_keras.LatencyTable/1"
@@ -74,7 +59,7 @@ class LatencyTable:
     """
 
     # How logs call it.
-    __name__ = "latency"
+    name = "latency"
 
     def __init__(
         self,
@@ -208,11 +193,18 @@ class LatencyTable:
         return cls(**config)
 
 
-def is_free(layer):
-    """Say whether a layer takes no time outside training."""
-    if not isinstance(layer, KL.Layer):
-        return type(layer).__name__ in _counted.FREE_OPERATIONS
-    return isinstance(layer, _FREE)
+def is_free(layer: Any) -> bool:
+    """Say whether a layer or a raw operation takes no time outside training.
+
+    Args:
+        layer: Keras layer or raw operation.
+
+    Returns:
+        bool; of raw operations it is true of those that are elementwise.
+    """
+    if not isinstance(layer, keras.layers.Layer):
+        return type(layer).__name__ in _operations.FREE
+    return layers.is_inert(layer)
 
 
 def _checksum(content):

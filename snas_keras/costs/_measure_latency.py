@@ -11,7 +11,13 @@ import tensorflow as tf
 from snas_keras import children as children_lib
 from snas_keras import layers, spaces
 from snas_keras._utils import fingerprint
-from snas_keras.costs import _child_cost, _counted, _latency_table, _machine
+from snas_keras.costs import (
+    _calls,
+    _child_cost,
+    _latency_table,
+    _machine,
+    _network_cost,
+)
 
 _WARM_UP = 3
 _TRIES = 3
@@ -225,31 +231,40 @@ def _time_layers(network, clock):
 
 def _layer_calls(network):
     """List (name, layer, input shape), a mixed edge as its candidates."""
-    calls = []
-    for layer, shape in _counted.model_calls(network):
+    found = []
+    for call in _network_cost.flat(_calls.network_calls(network)):
+        layer = call.operation
         if isinstance(layer, layers.MixedEdge):
-            shape = layer.candidate_input_shape
-            calls += [(name, x, shape) for name, x in layer.candidates.items()]
+            found += [
+                (name, _calls.candidate_call(x, call.args[:1]))
+                for name, x in layer.candidates.items()
+            ]
         else:
-            calls.append((layer.name, layer, shape))
-    return calls
+            found.append((layer.name, call))
+    return [(name, x.operation, x.input_shape) for name, x in found]
 
 
 def _runnable(layer, shape):
     """Return a layer as a child runs it, built, and what it takes."""
-    specs = _specs(shape, getattr(layer, "compute_dtype", "float32"))
-    stock = layers.to_stock(layer)
     try:
-        stock(specs)
+        if not isinstance(layer, keras.layers.Layer):
+            raise TypeError("It is no layer.")
+        specs = _specs(shape, layer.compute_dtype)
+        stock = layers.to_stock(layer)
+        # Attention takes its tensors one by one.
+        args = _calls.candidate_call(stock, (specs,)).args
+        stock(*args)
     except (TypeError, ValueError) as error:
+        if "fixed shapes" in str(error):
+            raise
         raise TypeError(
             f"The latency of layer {layer.name!r} of type "
             f"{type(layer).__name__} cannot be measured: it cannot be called "
             f"on an input of shape {shape} alone. Wrap it in a layer that can."
         ) from error
-    if isinstance(layer, keras.layers.Layer):
-        stock = functools.partial(stock, training=False)
-    return stock, specs
+    if len(args) == 1:
+        return functools.partial(stock, training=False), specs
+    return lambda inputs: stock(*inputs, training=False), list(args)
 
 
 def _specs(shape, dtype):

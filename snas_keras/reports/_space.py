@@ -110,15 +110,6 @@ def _range(cost):
         minimum=cost.minimum,
         mean=cost.expected(uniform),
         maximum=cost.maximum,
-        cheapest=_genotype(cost, "argmin"),
-        dearest=_genotype(cost, "argmax"),
-    )
-
-
-def _genotype(cost, which):
-    return spaces.Genotype(
-        {
-            name: candidates[int(getattr(cost.rows[name], which)())]
-            for name, candidates in cost.choices.items()
-        }
+        cheapest=cost.cheapest,
+        dearest=cost.dearest,
     )

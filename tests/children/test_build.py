@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import snas_keras
+from snas_keras import costs as costs_lib
 from snas_keras import layers
-from snas_keras.costs import _child_cost
 
 
 def randomised(supernet, seed=0):
@@ -192,7 +192,7 @@ def test_reading_costs_does_not_change_the_supernet(trained, images):
     space, supernet = trained
     config = supernet.get_config()
     genotype = space.random_genotype(2)
-    costs = {_child_cost.child_cost(supernet, genotype, "flops") for _ in "ab"}
+    costs = {costs_lib.ChildCost(supernet, "flops")(genotype) for _ in "ab"}
     assert len(costs) == 1
     assert supernet.get_config() == config
     np.testing.assert_array_equal(

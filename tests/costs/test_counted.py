@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from snas_keras import costs, layers, spaces
 from snas_keras.layers import _pooling
@@ -184,16 +185,22 @@ def test_the_batch_size_does_not_matter():
 
 
 class Unknown(KL.Layer):
+    """Computes with what Keras cannot trace."""
+
     def call(self, inputs):
-        return inputs
+        return tf.linalg.inv(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
 
 @pytest.mark.parametrize("cost", ["flops", "memory_access"])
 def test_an_unknown_layer_is_refused_with_the_way_to_teach_it(cost):
     layer = Unknown(name="mine")
     message = (
-        rf"{cost}' does not know layers of type Unknown \(layer 'mine'\). "
-        rf"Teach it: @snas_keras.costs.{cost}.register\(Unknown\)"
+        rf"(?s){cost}' does not know layers of type Unknown \(layer 'mine'\), "
+        rf"and its `call` cannot be traced: .*Teach it:\n\n    "
+        rf"@snas_keras.costs.{cost}.register\(Unknown\)\n    def _\(layer, "
     )
     with pytest.raises(TypeError, match=message):
         costs.COSTS[cost](layer, IMAGE)
@@ -312,11 +319,19 @@ def test_padding_is_not_charged():
     assert costs.memory_access(model, IMAGE) == 256 + 256 + 144
 
 
-def test_an_unknown_raw_operation_is_refused():
-    inputs = keras.Input((3,))
-    model = keras.Model(inputs, keras.ops.matmul(inputs, np.ones((3, 2))))
-    with pytest.raises(TypeError, match="does not know layers of type Matmul"):
-        costs.flops(model, (None, 3))
+@pytest.mark.parametrize("cost", ["flops", "memory_access"])
+def test_an_unknown_raw_operation_is_refused_and_taught_by_name(
+    monkeypatch, cost
+):
+    inputs = keras.Input((3, 3))
+    model = keras.Model(inputs, keras.ops.inv(inputs), name="outer")
+    message = r'Inside layer \'outer\': .*operation Inv.*\.register\("Inv"\)'
+    with pytest.raises(TypeError, match=f"(?s){message}"):
+        costs.COSTS[cost](model, (None, 3, 3))
+    known = costs.COSTS[cost]
+    monkeypatch.setattr(known, "_operation_rules", dict(known._operation_rules))
+    known.register("Inv")(lambda operation, shape: np.prod(shape))
+    assert known(model, (None, 3, 3)) == 9.0
 
 
 def test_shapes_that_are_not_fixed_are_refused():

@@ -10,7 +10,6 @@ import tensorflow as tf
 import snas_keras
 from snas_keras import costs as costs_lib
 from snas_keras import reports
-from snas_keras.costs import _child_cost
 from snas_keras.reports import _retention
 from tests import conftest
 
@@ -76,12 +75,11 @@ def test_rows_are_those_of_a_saved_supernet(tmp_path, searched, report, images):
 
 def test_costs_are_those_of_the_children(searched, report):
     derived = searched.derive()
-    assert report.costs["child"] == _child_cost.child_cost(
-        searched, derived, "flops"
-    )
+    cost = costs_lib.ChildCost(searched, "flops")
+    assert report.costs["child"] == cost(derived)
     probabilities = searched.architecture.probabilities()
     table = costs_lib.cost_table(searched.network, "flops")
-    expected = _child_cost.fixed_cost(searched.network, "flops") + sum(
+    expected = cost.fixed + sum(
         float(np.dot(rows.sum(0), probabilities[name]))
         for name, rows in table.items()
     )
