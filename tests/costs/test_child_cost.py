@@ -12,6 +12,7 @@ from keras import ops
 
 import snas_keras
 from snas_keras import costs
+from snas_keras.costs import _tied
 
 KL = keras.layers
 
@@ -181,7 +182,7 @@ def random_tied(seed):
     generator = np.random.default_rng(seed)
     rows = generator.integers(20, 60, (generator.integers(3, 7), 3))
     tied = [
-        costs._child_cost._tied.Tied(
+        _tied.Tied(
             float(generator.integers(1, 6)),
             {
                 str(name): frozenset(
