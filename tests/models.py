@@ -426,6 +426,128 @@ def own_layers():
     }
 
 
+def searched_embedding():
+    """The embedding itself is searched, so that candidates make the mask."""
+
+    @snas_keras.search_space
+    def words(choose):
+        inputs = keras.Input((5,), dtype="int32")
+        embeddings = {
+            "plain": KL.Embedding(7, 4, mask_zero=True),
+            "regularized": KL.Embedding(
+                7, 4, mask_zero=True, embeddings_regularizer="l2"
+            ),
+        }
+        x = choose("embedding", embeddings)(inputs)
+        norms = {"layer": KL.LayerNormalization(), "skip": KL.Identity()}
+        x = choose("norm", norms)(x)
+        return inputs, KL.Dense(2)(KL.GlobalAveragePooling1D()(x))
+
+    numbers = np.random.default_rng(0).integers(0, 7, (EXAMPLES, 5))
+    numbers[:, 0] = 1 + np.arange(EXAMPLES) % 6
+    return {
+        "space": words(),
+        "x": numbers.astype("int32"),
+        "y": classes(2),
+        "loss": CROSS_ENTROPY,
+    }
+
+
+def series_and_volumes():
+    """Causal convolutions in time, and convolutions of volumes."""
+
+    @snas_keras.search_space
+    def physics(choose):
+        series = keras.Input((6, 2), name="series")
+        volume = keras.Input((4, 4, 4, 1), name="volume")
+        causal = {
+            "dilated": KL.Conv1D(3, 2, padding="causal", dilation_rate=2),
+            "separable": KL.SeparableConv1D(3, 3, padding="same"),
+        }
+        x = KL.Flatten()(choose("causal", causal)(series))
+        solid = {
+            "conv": KL.Conv3D(2, 2, strides=2),
+            "pool": lambda: keras.Sequential(
+                [KL.MaxPooling3D(2), KL.Conv3D(2, 1)]
+            ),
+        }
+        y = KL.GlobalMaxPooling3D()(choose("solid", solid)(volume))
+        return [series, volume], KL.Dense(1)(KL.Concatenate()([x, y]))
+
+    counts = {
+        "causal": {"dilated": 6 * 2 * 2 * 3, "separable": 6 * (3 * 2 + 2 * 3)},
+        "solid": {"conv": 8 * 8 * 2, "pool": 8 * 8 + 8 * 2},
+    }
+    # The pooling takes the largest of eight, for two features.
+    return {
+        "space": physics(),
+        "x": [normal(6, 2), normal(4, 4, 4, 1, seed=1)],
+        "y": normal(1, seed=2),
+        "flops": lambda g: 16 + 20 + sum_over(g, counts),
+    }
+
+
+def mixed_precision():
+    """Layers with a policy of their own, and logits in float32."""
+
+    @snas_keras.search_space
+    def half(choose):
+        inputs = keras.Input((4, 4, 2))
+        convs = {
+            "conv": KL.Conv2D(2, 3, padding="same", dtype="mixed_bfloat16"),
+            "skip": KL.Identity(dtype="mixed_bfloat16"),
+        }
+        x = choose("conv", convs)(inputs)
+        x = KL.BatchNormalization(dtype="mixed_bfloat16")(x)
+        x = KL.GlobalAveragePooling2D(dtype="float32")(x)
+        return inputs, KL.Dense(2, dtype="float32")(x)
+
+    counts = {"conv": {"conv": 16 * 9 * 2 * 2, "skip": 0}}
+    return {
+        "space": half(),
+        "x": normal(4, 4, 2),
+        "y": classes(2),
+        "loss": CROSS_ENTROPY,
+        "flops": lambda g: 16 * 2 + 4 + sum_over(g, counts),
+    }
+
+
+def odd_names():
+    """Names with signs that Markdown, paths and scopes have for themselves."""
+
+    @snas_keras.search_space
+    def names(choose):
+        x = inputs = keras.Input((4,), name="x")
+        for name in ("a|b", "|none~0|", "x", "déjà vu", "0->1", "$x_1$ $y$"):
+            candidates = {"<b>|": KL.Dense(4), "skip_|": KL.Identity()}
+            x = choose(name, candidates)(x)
+        return inputs, KL.Dense(1, name="a_b_<b>")(x)
+
+    return {
+        "space": names(),
+        "x": normal(4),
+        "y": normal(1, seed=1),
+        "flops": lambda g: 4 + 16 * list(g.values()).count("<b>|"),
+    }
+
+
+def constraints():
+    """Layers that change their own weights, by constraint or by call."""
+
+    @snas_keras.search_space
+    def bounded(choose):
+        x = inputs = keras.Input((4,))
+        candidates = {
+            "max_norm": lambda: KL.Dense(4, kernel_constraint="max_norm"),
+            "spectral": lambda: KL.SpectralNormalization(KL.Dense(4)),
+        }
+        for name in ("first", "second"):
+            x = choose(name, candidates)(x)
+        return inputs, KL.Dense(1)(x)
+
+    return {"space": bounded(), "x": normal(4), "y": normal(1, seed=1)}
+
+
 MODELS = [
     text_with_masks,
     tabular_with_preprocessing,
@@ -439,4 +561,9 @@ MODELS = [
     submodels,
     raw_operations,
     own_layers,
+    searched_embedding,
+    series_and_volumes,
+    mixed_precision,
+    odd_names,
+    constraints,
 ]

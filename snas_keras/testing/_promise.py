@@ -38,17 +38,19 @@ def require(condition: Any, message: str) -> None:
         raise AssertionError(message)
 
 
-def check_close(found: Any, expected: Any) -> None:
-    """Compare structures of tensors, to 1e-5 of the largest value.
+def check_close(found: Any, expected: Any, tolerance: float = 1e-5) -> None:
+    """Compare structures of tensors, relative to the largest value.
 
     Args:
         found: structure of tensors.
         expected: structure of tensors.
+        tolerance: float, share of the largest value, or of one where all are
+            smaller; default 1e-5.
     """
     check_same_shapes(found, expected)
     pairs = zip(*map(keras.tree.flatten, (found, expected)), strict=True)
     for a, b in pairs:
-        atol = 1e-5 * max(1.0, float(np.abs(b).max()))
+        atol = tolerance * max(1.0, float(np.abs(b).max()))
         np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 

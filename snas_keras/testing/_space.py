@@ -387,7 +387,9 @@ def check_recalibration(model: Any, supernet: Any) -> None:
             keras.tree.flatten(model.tensors(supernet))
         )
         axes = tuple(range(len(seen.shape) - 1))
-        check_close(norm.moving_mean, np.mean(seen, axes))
+        mean = np.mean(np.asarray(seen, "float32"), axes)
+        is_exact = seen.dtype in ("float32", "float64")
+        check_close(norm.moving_mean, mean, 1e-5 if is_exact else 1e-2)
 
 
 def _single_norms(child):
