@@ -38,9 +38,15 @@ def build_child(space, genotype, **options):
     def choose(name, candidates):
         chosen = genotype[name]
         layer = layers.as_layer(name, chosen, candidates[chosen])
-        if layer.built:
-            return layer
-        return _renamed(layer, _rewrite.layer_name(unique(name), chosen))
+        if not layer.built:
+            layer = _renamed(layer, _rewrite.layer_name(unique(name), chosen))
+
+        def call(*args, **kwargs):
+            inputs, is_spread = layers.joined(args, kwargs)
+            args, kwargs = layers.arguments(layer, inputs, is_spread)
+            return layer(*args, **kwargs)
+
+        return layers.Choice(name, call)
 
     inputs, outputs = spaces.as_functional(space, choose)
     program = keras.Model(inputs, outputs, name=space.name)

@@ -76,7 +76,8 @@ class Rewrite:
         if edge not in self.fixed_edges:
             fixed = self._stock(source, layer_name(edge.name, name))
             self.fixed_edges[edge] = fixed
-        return self._call_fixed(self.fixed_edges[edge], inputs)
+        args, kwargs = edge.arguments(source, inputs)
+        return self._call_fixed(self.fixed_edges[edge], *args, **kwargs)
 
     def _call_fixed(self, layer, *args, **kwargs):
         if isinstance(layer, layers.Zero):

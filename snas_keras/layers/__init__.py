@@ -2,18 +2,20 @@
 
 from snas_keras._utils import moved
 from snas_keras.layers._batch_norm import FusedBatchNormalization
+from snas_keras.layers._candidates import (
+    Choice,
+    arguments,
+    as_layer,
+    check_candidates,
+    joined,
+)
 from snas_keras.layers._drop_path import DropPath
 from snas_keras.layers._factorized_reduce import FactorizedReduce
 from snas_keras.layers._inert import is_inert
-from snas_keras.layers._mixed_edge import (
-    MixedEdge,
-    as_layer,
-    check_candidates,
-    mixed_edges,
-    share_traces,
-)
+from snas_keras.layers._mixed_edge import MixedEdge, mixed_edges
 from snas_keras.layers._pooling import SymmetricPooling2D, subsampling
 from snas_keras.layers._separable_conv import PhasedSeparableConv2D
+from snas_keras.layers._share_traces import share_traces
 from snas_keras.layers._stock import to_stock
 from snas_keras.layers._zero import Zero
 

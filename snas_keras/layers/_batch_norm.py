@@ -47,6 +47,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     ) -> Any:
         is_image = len(inputs.shape) == 4 and self.axis in (3, -1)
         is_plain = is_image and mask is None and not self.synchronized
+        # The kernel knows no float64.
+        is_plain = is_plain and self.compute_dtype != "float64"
         if training and self.trainable and is_plain:
             return self._fused(inputs, weight)
         outputs = super().call(inputs, training=training, mask=mask)

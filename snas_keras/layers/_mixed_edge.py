@@ -1,14 +1,14 @@
 """The edge of a supernet: all candidates at once, weighted."""
 
 import functools
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from snas_keras._utils import fingerprint
-from snas_keras._utils import names as names_lib
-from snas_keras.layers import _shared_trace
+from snas_keras._utils import keras_private
+from snas_keras.layers import _candidates, _switch, _weighted
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -20,14 +20,20 @@ class MixedEdge(keras.layers.Layer):
     With one-hot weights it is the chosen candidate. Where the weights are
     always one-hot, `single_path` runs that candidate alone.
 
+    Losses that a candidate adds count by its weight. A position of the output
+    is masked where every candidate that has a weight masks it.
+
     Args:
         candidates: mapping of str to Keras layer, {candidate name: layer}. All
-            must give outputs of the same shape.
+            must give outputs of the same shape; several of them floating point
+            numbers.
         choice: str, the name of the choice this edge follows, or None for an
             edge on its own.
         single_path: bool, whether only the candidate with the largest weight
             is run, forward and backward, default False.
-        **kwargs: of `keras.layers.Layer`.
+        is_spread: bool, whether `inputs` is a dict of several arguments, as
+            `choose(...)(query, value)` makes it, default False.
+        **kwargs: passed to `keras.layers.Layer`.
 
     Call arguments:
         inputs: what the candidates take, usually one tensor.
@@ -38,7 +44,8 @@ class MixedEdge(keras.layers.Layer):
         What the candidates return.
 
     Raises:
-        ValueError: no candidates, bad names, or outputs of different shapes.
+        ValueError: no candidates, bad names, outputs of different shapes, or a
+            candidate that cannot be called on the inputs.
         TypeError: a candidate is not a Keras layer.
 
     Example:
@@ -49,98 +56,192 @@ class MixedEdge(keras.layers.Layer):
     [[1.25]]
     """
 
-    def __init__(self, candidates, choice=None, single_path=False, **kwargs):
+    def __init__(
+        self,
+        candidates: Any,
+        choice: str | None = None,
+        single_path: bool = False,
+        is_spread: bool = False,
+        **kwargs: Any,
+    ):
         # The candidates cast their variables for themselves.
         super().__init__(autocast=False, **kwargs)
         self.choice = choice
         self.single_path = single_path
-        self.candidates = check_candidates(choice or self.name, candidates)
+        self.is_spread = is_spread
+        self.candidates = _candidates.check_candidates(
+            choice or self.name, candidates
+        )
         self.supports_masking = True
         self.trace = None
+        self.input_dtypes: Any = None
+        self.assigned = _switch.Assigned()
 
-    def build(self, inputs_shape, weights_shape=None):
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self.built:
+            self.input_dtypes = keras.tree.map_structure(_dtype, inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def build(self, inputs_shape: Any, weights_shape: Any = None) -> None:
         del weights_shape
-        for layer in self.candidates.values():
-            if not layer.built:
-                self._build(layer, inputs_shape)
         self.candidate_input_shape = inputs_shape
-        self._check_output_shapes(inputs_shape)
-
-    def _build(self, layer, inputs_shape):
-        if type(layer).build is keras.layers.Layer.build:
-            # Keras builds a layer without `build` by calling it.
-            layer(_symbolic(inputs_shape, self.compute_dtype))
-        else:
-            layer.build(inputs_shape)
-
-    def _check_output_shapes(self, inputs_shape):
-        inputs = _symbolic(inputs_shape, self.compute_dtype)
-        (first, expected), *others = [
-            (name, _shapes(layer.compute_output_spec(inputs)))
+        inputs = _symbolic(inputs_shape, self.input_dtypes, self.compute_dtype)
+        specs = {
+            name: self._built(name, layer, inputs)
             for name, layer in self.candidates.items()
+        }
+        self._check_output_shapes(specs)
+        self.output_dtype = self._check_output_dtypes(specs)
+
+    def _built(self, name, layer, inputs):
+        """Build a candidate, and return what it gives."""
+        args, kwargs = self.arguments(layer, inputs)
+        try:
+            if layer.built:
+                return layer.compute_output_spec(*args, **kwargs)
+            return layer(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            shapes = keras.tree.map_structure(lambda x: x.shape, inputs)
+            raise type(error)(
+                f"Candidate {name!r} of choice {self.choice!r} cannot be "
+                f"called on inputs of shape {shapes}: {error}\nWrap it in a "
+                "layer that calls it as it must be called, or call the choice "
+                "on all that it takes: choose(...)(query, value)."
+            ) from error
+
+    def _check_output_shapes(self, specs):
+        (first, expected), *others = [
+            (name, _shapes(spec)) for name, spec in specs.items()
         ]
         for name, shape in others:
             if shape != expected:
                 raise ValueError(
                     f"All candidates of choice {self.choice!r} must give the "
                     f"same output shape. Received: {first!r} gives {expected}, "
-                    f"{name!r} gives {shape}, from input shape {inputs_shape}"
+                    f"{name!r} gives {shape}, from input shape "
+                    f"{self.candidate_input_shape}"
                 )
 
-    def call(self, inputs, weights, training=False):
+    def _check_output_dtypes(self, specs):
+        """Return the dtype of the mixture, or None where there is none."""
+        dtypes = {
+            name: [_dtype(leaf) for leaf in keras.tree.flatten(spec)]
+            for name, spec in specs.items()
+        }
+        for name, found in dtypes.items():
+            if not all(keras.backend.is_float_dtype(d) for d in found):
+                if len(specs) == 1:
+                    return None
+                raise ValueError(
+                    f"Candidates of choice {self.choice!r} are mixed, so they "
+                    "must give floating point numbers. Received: candidate "
+                    f"{name!r} gives {found}. Put what makes numbers of them, "
+                    "such as an Embedding, into each candidate."
+                )
+        flat = {d for found in dtypes.values() for d in found}
+        return functools.reduce(_wider, sorted(flat))
+
+    def arguments(self, layer: keras.layers.Layer, inputs: Any) -> Any:
+        """Return the (args, kwargs) that a candidate is called with.
+
+        Args:
+            layer: Keras layer, a candidate or one that takes its place.
+            inputs: what the edge is called with.
+
+        Returns:
+            (tuple, dict).
+        """
+        return _candidates.arguments(layer, inputs, self.is_spread)
+
+    def call(self, inputs: Any, weights: Any, training: bool = False) -> Any:
         if self.trace is None or not _can_share(inputs):
             return self.mix(inputs, weights, training)
         return self.trace(self, inputs, weights, training=training)
 
-    def mix(self, inputs, weights, training=False):
-        """Compute the weighted sum, here and now."""
-        weights = ops.cast(weights, self.compute_dtype)
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        # The mask is that of what was mixed, and set with it.
+        return None
+
+    def mix(self, inputs: Any, weights: Any, training: bool = False) -> Any:
+        """Compute the weighted sum, here and now.
+
+        Args:
+            inputs: as for the call.
+            weights: float tensor, shape (candidates,).
+            training: bool, default False.
+
+        Returns:
+            What the candidates return.
+        """
+        if self.output_dtype is None:
+            [layer] = self.candidates.values()
+            args, kwargs = self.arguments(layer, inputs)
+            return layer(*args, **kwargs, training=training)
         if self.single_path:
-            return self._call_largest(inputs, weights, training)
+            return self._run_largest(inputs, weights, training)
         # One node, where weights[k] would make ten with its gradient.
-        pairs = zip(ops.unstack(weights), self.candidates.values(), strict=True)
-        terms = [
-            weighted(layer, weight, inputs, training) for weight, layer in pairs
-        ]
-        return keras.tree.map_structure(lambda *ys: tf.add_n(ys), *terms)
-
-    def _call_largest(self, inputs, weights, training):
-        branches = [
-            functools.partial(self._call_alone, layer, inputs, training)
-            for layer in self.candidates.values()
-        ]
-        outputs, state = ops.switch(ops.argmax(weights), branches)
-        for variable, value in zip(
-            self.non_trainable_variables, state, strict=True
+        weights = ops.unstack(ops.cast(weights, self.output_dtype))
+        terms, masks = [], []
+        for weight, layer in zip(
+            weights, self.candidates.values(), strict=True
         ):
+            args, kwargs = self.arguments(layer, inputs)
+            y, mask = _weighted.weighted(layer, weight, args, kwargs, training)
+            terms.append(y)
+            masks.append(mask)
+            self._add_losses(weight, keras_private.take_losses(layer))
+        outputs = keras.tree.map_structure(lambda *ys: tf.add_n(ys), *terms)
+        _set_masks(outputs, _weighted.mixed_masks(weights, masks))
+        return outputs
+
+    def _add_losses(self, weight, losses):
+        for loss in losses:
+            self.add_loss(ops.cast(weight, loss.dtype) * loss)
+
+    def _run_largest(self, inputs, weights, training):
+        index, largest = ops.argmax(weights), ops.max(weights)
+        while True:
+            known = len(self.assigned.variables)
+            switch = _switch.Switch(self, inputs, training)
+            outputs, masks, loss, state = ops.switch(index, switch.branches())
+            if len(self.assigned.variables) == known:
+                break
+        variables = [*self.non_trainable_variables, *self.assigned.variables]
+        for variable, value in zip(variables, state, strict=True):
             variable.assign(value)
-        largest = ops.max(weights)
-        return keras.tree.map_structure(lambda y: largest * y, outputs)
+        if switch.has_losses:
+            self.add_loss(ops.cast(largest, loss.dtype) * loss)
+        largest = ops.cast(largest, self.output_dtype)
+        outputs = keras.tree.map_structure(lambda y: largest * y, outputs)
+        if switch.has_masks:
+            _set_masks(outputs, keras.tree.flatten(masks))
+        return outputs
 
-    def _call_alone(self, layer, inputs, training):
-        """Return the outputs, and the edge's state after the call."""
-        pairs = [(v, v.value) for v in self.variables]
-        with keras.StatelessScope(pairs) as scope:
-            outputs = layer(inputs, training=training)
-        state = [
-            scope.get_current_value(v) for v in self.non_trainable_variables
-        ]
-        return keras.tree.map_structure(
-            lambda y: ops.cast(y, self.compute_dtype), outputs
-        ), state
-
-    def compute_output_spec(self, inputs, weights=None, training=False):
+    def compute_output_spec(
+        self, inputs: Any, weights: Any = None, training: bool = False
+    ) -> Any:
         # Without this every symbolic call would trace all candidates again.
         first = next(iter(self.candidates.values()))
+        args, kwargs = self.arguments(first, inputs)
         return keras.tree.map_structure(
-            lambda x: keras.KerasTensor(x.shape, self.compute_dtype),
-            first.compute_output_spec(inputs),
+            lambda x: keras.KerasTensor(x.shape, self.output_dtype or x.dtype),
+            first.compute_output_spec(*args, **kwargs),
         )
 
-    def get_config(self):
+    def get_build_config(self) -> dict[str, Any]:
+        config = super().get_build_config() or {}
+        return {**config, "input_dtypes": self.input_dtypes}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        self.input_dtypes = config.get("input_dtypes")
+        shapes = {k: v for k, v in config.items() if k != "input_dtypes"}
+        super().build_from_config(shapes)
+
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["choice"] = self.choice
         config["single_path"] = self.single_path
+        config["is_spread"] = self.is_spread
         config["candidates"] = {
             name: keras.saving.serialize_keras_object(layer)
             for name, layer in self.candidates.items()
@@ -148,7 +249,7 @@ class MixedEdge(keras.layers.Layer):
         return config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "MixedEdge":
         candidates = {
             name: _deserialize(name, layer)
             for name, layer in config["candidates"].items()
@@ -156,102 +257,54 @@ class MixedEdge(keras.layers.Layer):
         return cls(**{**config, "candidates": candidates})
 
 
-def share_traces(mixed_edges, recompute=False, jit_compile=False):
-    """Trace edges that compute the same only once.
-
-    Two edges do where their candidates are equal but for the names, in their
-    configs and in the code they run: functions they were given, and attributes
-    that a config hides, must be the same. The variables stay each edge's own.
-
-    XLA compiles nested functions with gradient anew in every step, so for it
-    every edge is traced by itself.
+def mixed_edges(network: keras.Model) -> list[MixedEdge]:
+    """List the `MixedEdge` layers of a functional model, in program order.
 
     Args:
-        mixed_edges: iterable of built MixedEdge.
-        recompute: bool, whether edges are computed again in the backward pass
-            in place of keeping all that they computed, default False.
-        jit_compile: bool, whether XLA compiles the step, default False.
-    """
-    traces = {}
-    for edge in mixed_edges:
-        candidates = list(edge.candidates.values())
-        signatures = [
-            _signature(layer, edge.candidate_input_shape)
-            for layer in candidates
-        ]
-        kind = (edge.single_path, edge.compute_dtype, *signatures)
-        if None in signatures or jit_compile:
-            kind = edge
-        if kind not in traces:
-            traces[kind] = _shared_trace.SharedTrace(
-                edge,
-                MixedEdge.mix,
-                inline=not edge.single_path,
-                recompute=recompute,
-                nested=not jit_compile,
-            )
-        edge.trace = traces[kind] if recompute or not jit_compile else None
-
-
-def _signature(layer, input_shape):
-    """Return what layers have in common that may share a trace, or None."""
-    try:
-        return fingerprint.layer_key(layer, input_shape, same_code=True)
-    except TypeError:
-        return None
-
-
-def check_candidates(choice, candidates):
-    """Return {candidate name: layer}, or refuse what cannot be that.
-
-    A candidate may be given as a function of no arguments that makes the layer.
-
-    Args:
-        choice: str, the name of the choice, for the message.
-        candidates: mapping of str to Keras layer or function.
+        network: functional Keras model.
 
     Returns:
-        dict of str to Keras layer.
-
-    Raises:
-        TypeError: `candidates` is no mapping, or a candidate no layer.
-        ValueError: no candidates or bad names.
+        list of MixedEdge.
     """
-    if not hasattr(candidates, "items"):
-        raise TypeError(
-            f"The candidates of choice {choice!r} must be a mapping {{name: "
-            f"layer}}. Received: {candidates!r}"
-        )
-    names_lib.check_choice(choice, candidates)
-    return {name: as_layer(choice, name, c) for name, c in candidates.items()}
+    return [x for x in network.layers if isinstance(x, MixedEdge)]
 
 
-def as_layer(choice, name, candidate):
-    """Return the candidate's layer, making it where a function was given."""
-    is_layer = isinstance(candidate, keras.layers.Layer)
-    layer = candidate if is_layer or not callable(candidate) else candidate()
-    if not isinstance(layer, keras.layers.Layer):
-        raise TypeError(
-            f"Candidate {name!r} of choice {choice!r} must be a Keras layer or "
-            f"a function of no arguments that makes one. Received: {layer!r}"
-        )
-    return layer
+def _set_masks(outputs, masks):
+    for y, mask in zip(keras.tree.flatten(outputs), masks, strict=True):
+        keras_private.set_mask(y, mask)
 
 
 def _can_share(inputs):
     """Whether this call is part of a graph that one device computes."""
     one_device = tf.distribute.get_strategy().num_replicas_in_sync == 1
     is_masked = any(
-        getattr(x, "_keras_mask", None) is not None
-        for x in keras.tree.flatten(inputs)
+        keras_private.mask_of(x) is not None for x in keras.tree.flatten(inputs)
     )
     return one_device and not is_masked and not tf.executing_eagerly()
 
 
-def _symbolic(shapes, dtype):
-    if shapes and isinstance(shapes[0], (tuple, list)):
-        return [_symbolic(shape, dtype) for shape in shapes]
-    return keras.KerasTensor(shapes, dtype)
+def _dtype(tensor):
+    return keras.backend.standardize_dtype(tensor.dtype)
+
+
+def _wider(one, other):
+    return keras.backend.result_type(one, other)
+
+
+def _symbolic(shapes, dtypes, default):
+    """Return KerasTensors of nested shapes; without dtypes all of one."""
+    if isinstance(shapes, dict):
+        return {
+            k: _symbolic(shape, dtypes and dtypes[k], default)
+            for k, shape in shapes.items()
+        }
+    if any(isinstance(part, (tuple, list, dict)) for part in shapes):
+        dtypes = dtypes or [None] * len(shapes)
+        return [
+            _symbolic(shape, dtype, default)
+            for shape, dtype in zip(shapes, dtypes, strict=True)
+        ]
+    return keras.KerasTensor(shapes, dtypes or default)
 
 
 def _shapes(outputs):
@@ -266,39 +319,3 @@ def _deserialize(name, config):
             f"Cannot load candidate {name!r}. Is its class registered with "
             f"keras.saving.register_keras_serializable? {error}"
         ) from error
-
-
-def mixed_edges(network):
-    """List the `MixedEdge` layers of a functional model, in program order."""
-    return [x for x in network.layers if isinstance(x, MixedEdge)]
-
-
-def weighted(layer, weight, inputs, training=False):
-    """Compute weight * layer(inputs), in training by the last batch norm.
-
-    A layer that declares `takes_weight = True` is called with `weight=` and
-    returns its weighted output. A batch norm does so by its scale and offset:
-    the output is neither kept nor passed over once more for the weight's sake:
-
-        weight (scale x + offset) = (weight scale) x + weight offset
-
-    Args:
-        layer: Keras layer; of a Sequential, its last layer is asked.
-        weight: float scalar tensor of the dtype that is wanted.
-        inputs: what the layer takes.
-        training: bool, default False.
-
-    Returns:
-        What the layer returns.
-    """
-    *parts, last = layer.layers if type(layer) is keras.Sequential else [layer]
-    if training and getattr(last, "takes_weight", False):
-        for part in parts:
-            inputs = part(inputs, training=training)
-        y = last(inputs, training=training, weight=weight)
-        return ops.cast(y, weight.dtype)
-    # A candidate may carry a dtype policy of its own.
-    return keras.tree.map_structure(
-        lambda y: weight * ops.cast(y, weight.dtype),
-        layer(inputs, training=training),
-    )

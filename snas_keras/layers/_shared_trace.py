@@ -10,6 +10,8 @@ import math
 import keras
 import tensorflow as tf
 
+from snas_keras._utils import keras_private
+
 
 class SharedTrace:
     """A layer's computation as a pure TensorFlow function of its variables.
@@ -78,10 +80,22 @@ class SharedTrace:
             outputs = self.compute(layer, *inputs, training=training)
         if scope.losses or (self.nested and _captures()):
             raise _NotPureError
+        # A mask does not leave a function, nor does a weight that was changed.
+        if any(keras_private.mask_of(y) is not None for y in _flat(outputs)):
+            raise _NotPureError
+        for variable, value in zip(
+            layer.trainable_variables, values, strict=True
+        ):
+            if scope.get_current_value(variable) is not value:
+                raise _NotPureError
         new = [
             scope.get_current_value(v) for v in layer.non_trainable_variables
         ]
         return outputs, _packed(state, new)
+
+
+def _flat(outputs):
+    return keras.tree.flatten(outputs)
 
 
 def _captures():

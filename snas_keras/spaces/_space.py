@@ -110,7 +110,14 @@ class SearchSpace:
         def choose(name, candidates):
             found[name] = tuple(candidates)
             first = next(iter(candidates))
-            return layers.as_layer(name, first, candidates[first])
+            layer = layers.as_layer(name, first, candidates[first])
+
+            def call(*args, **kwargs):
+                inputs, is_spread = layers.joined(args, kwargs)
+                args, kwargs = layers.arguments(layer, inputs, is_spread)
+                return layer(*args, **kwargs)
+
+            return layers.Choice(name, call)
 
         # Keras seeds initializers with Python's generator; to look at a space
         # must not change the weights that are made afterwards.

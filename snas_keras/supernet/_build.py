@@ -62,7 +62,12 @@ def build_supernet(
         edge = layers.MixedEdge(
             candidates, name, single_path, name=unique(name)
         )
-        return lambda inputs: edge(inputs, weights[name])
+
+        def call(*args, **kwargs):
+            inputs, edge.is_spread = layers.joined(args, kwargs)
+            return edge(inputs, weights[name])
+
+        return layers.Choice(name, call)
 
     inputs, outputs = spaces.as_functional(space, choose)
     network = keras.Model([inputs, weights], outputs, name=space.name)

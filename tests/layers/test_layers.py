@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from snas_keras import layers
-from snas_keras.layers import _mixed_edge, _pooling, _separable_conv
+from snas_keras.layers import _pooling, _separable_conv, _weighted
 
 KL = keras.layers
 RNG = np.random.default_rng(0)
@@ -29,6 +29,10 @@ def both_norms(**options):
     ours.set_weights(weights)
     stock.set_weights(weights)
     return ours, stock
+
+
+def weighted(layer, weight, inputs, training=False):
+    return _weighted.weighted(layer, weight, (inputs,), {}, training)[0]
 
 
 @pytest.mark.parametrize("affine", [True, False])
@@ -432,7 +436,7 @@ def test_weighted_is_the_weight_times_the_layer(kind, training):
         return weight * layer(x, training=training)
 
     make = WEIGHTED[kind]
-    results = learned(make, _mixed_edge.weighted, training)
+    results = learned(make, weighted, training)
     expected = learned(make, plain, training)
     for one, other in zip(results, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5)
@@ -446,16 +450,14 @@ def test_the_last_batch_norm_takes_the_weight_in_training(monkeypatch):
         lambda self, x, weight: given.append(weight) or x,
     )
     for kind in ("batch norm", "factorized reduce", "sequential"):
-        _mixed_edge.weighted(
-            WEIGHTED[kind](), tf.constant(0.3), X, training=True
-        )
+        weighted(WEIGHTED[kind](), tf.constant(0.3), X, training=True)
     assert [float(weight) for weight in given] == pytest.approx([0.3] * 3)
 
 
 def test_weighted_gives_the_dtype_of_the_weight():
     layer = layers.FusedBatchNormalization(dtype="mixed_bfloat16")
     for training in (False, True):
-        y = _mixed_edge.weighted(layer, tf.constant(0.3), X, training=training)
+        y = weighted(layer, tf.constant(0.3), X, training=training)
         assert y.dtype == "float32"
 
 
@@ -547,6 +549,6 @@ def test_an_own_layer_that_declares_it_takes_the_weight():
 
     weight = tf.constant(0.5)
     for training, calls in ((False, 0), (True, 1)):
-        y = _mixed_edge.weighted(Doubled(), weight, X, training)
+        y = weighted(Doubled(), weight, X, training)
         np.testing.assert_allclose(y, X, rtol=1e-6)
         assert Doubled.calls == calls

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 import snas_keras
 from snas_keras import layers
-from snas_keras.layers import _mixed_edge
 from tests import processes
 
 X = np.random.default_rng(0).normal(size=(4, 6, 6, 2)).astype("float32")
@@ -62,7 +61,7 @@ def edge(third, seed, single_path=False):
 def run(pair, share, weights=WEIGHTS, recompute=False):
     """Outputs, gradients and state of two edges in one graph."""
     if share:
-        _mixed_edge.share_traces(pair, recompute)
+        layers.share_traces(pair, recompute)
 
     @tf.function
     def step(x, w):
@@ -175,14 +174,14 @@ def test_layers_of_equal_configs_and_other_code_compute_their_own(third):
 def test_layers_of_other_configs_do_not_share():
     first = edge(keras.layers.Rescaling(1.0), 7)
     second = edge(keras.layers.Rescaling(2.0), 7)
-    _mixed_edge.share_traces([first, second])
+    layers.share_traces([first, second])
     assert first.trace is not second.trace
 
 
 def test_the_papers_cells_have_five_kinds_of_edge():
     space = snas_keras.SEARCH_SPACES["snas_cifar"](cells=3, channels=4)
     supernet = snas_keras.build_supernet(space)
-    mixed = _mixed_edge.mixed_edges(supernet.network)
+    mixed = layers.mixed_edges(supernet.network)
     assert len(mixed) == 42
     assert len({id(one.trace) for one in mixed}) == 5
 
@@ -194,7 +193,7 @@ def test_a_loaded_compiled_supernet_shares_as_the_built_one(tmp_path):
     supernet.save(tmp_path / "search.keras")
     loaded = keras.models.load_model(tmp_path / "search.keras")
     for one in (supernet, loaded):
-        mixed = _mixed_edge.mixed_edges(one.network)
+        mixed = layers.mixed_edges(one.network)
         assert len(mixed) == 3
         assert len({id(edge.trace) for edge in mixed}) == 1
 
@@ -202,7 +201,7 @@ def test_a_loaded_compiled_supernet_shares_as_the_built_one(tmp_path):
 def test_layers_that_compute_in_other_types_do_not_share():
     first = edge(keras.layers.Rescaling(1.0, dtype="float32"), 7)
     second = edge(keras.layers.Rescaling(1.0, dtype="mixed_bfloat16"), 7)
-    _mixed_edge.share_traces([first, second])
+    layers.share_traces([first, second])
     assert first.trace is not second.trace
 
 
