@@ -2,7 +2,7 @@
 
 import sys
 
-from snas_keras import costs, supernet, training
+from snas_keras import children, costs, layers, supernet, training
 from snas_keras._utils import moved
 from snas_keras.children import (
     build_child,
@@ -59,6 +59,7 @@ resources = moved.module(
             supernet.ResourceLoss,
             "snas_keras.supernet.ResourceLoss",
         ),
+        "mixed_edges": (layers.mixed_edges, "snas_keras.layers.mixed_edges"),
         "cost_table": (costs.cost_table, "snas_keras.costs.cost_table"),
         "edge_costs": (costs.edge_costs, "snas_keras.costs.edge_costs"),
         "child_cost": (
@@ -71,6 +72,15 @@ resources = moved.module(
             lambda supernet, cost: costs.ChildCost(supernet, cost).dearest,
             "snas_keras.costs.ChildCost(supernet, cost).dearest",
         ),
+    },
+)
+child = moved.module(
+    "child",
+    {
+        name: (getattr(children, name), f"snas_keras.children.{name}")
+        for name in (
+            *("build_child", "convert", "for_inference", "inherited_child"),
+        )
     },
 )
 limits = moved.module(

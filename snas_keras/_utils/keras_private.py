@@ -59,3 +59,29 @@ def take_losses(layer: keras.layers.Layer) -> list[Any]:
     for part in layer._flatten_layers():
         part._losses.clear()
     return losses
+
+
+def slots(optimizer: keras.optimizers.Optimizer) -> dict[int, list[Any]]:
+    """Return what an optimizer keeps for each variable.
+
+    Keras keeps momenta and the like in lists beside the list of variables, and
+    exports no way from a variable to what belongs to it.
+
+    Args:
+        optimizer: Keras optimizer, built.
+
+    Returns:
+        {id of a variable: list of variables}.
+    """
+    variables = optimizer._trainable_variables
+    found: dict[int, list[Any]] = {id(v): [] for v in variables}
+    for name, value in vars(optimizer).items():
+        is_list = isinstance(value, (list, tuple))
+        if name == "_trainable_variables" or not is_list:
+            continue
+        if name == "_accumulated_gradients" or len(value) != len(variables):
+            continue
+        for variable, slot in zip(variables, value, strict=True):
+            if isinstance(slot, keras.Variable):
+                found[id(variable)].append(slot)
+    return found

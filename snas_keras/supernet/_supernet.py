@@ -1,30 +1,33 @@
 """The supernet: all children of a search space trained at once."""
 
-import logging
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from snas_keras import layers, spaces
+from snas_keras import layers
 from snas_keras import training as training_lib
 from snas_keras._utils import names as names_lib
 from snas_keras.supernet import (
+    _answers,
     _architecture,
+    _compilation,
     _credit,
-    _derivations,
     _metrics,
     _optimizers,
     _penalties,
+    _run_candidates,
 )
-
-_LOGGER = logging.getLogger("snas_keras")
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
-class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
+class SuperNet(
+    _answers.Answers,
+    _compilation.Compilation,
+    training_lib.MultiWorkerTraining,
+    keras.Model,
+):
     """All children of a search space, and the distribution over them.
 
     Training draws the weights of all edges once a step, and moves the weights
@@ -57,7 +60,8 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         resource: Any = None,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        # Inputs keep their dtypes; the layers cast for themselves.
+        super().__init__(autocast=False, **kwargs)
         if architecture.name != _architecture.NAME:
             raise ValueError(
                 "The architecture of a SuperNet must keep its name "
@@ -83,6 +87,10 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         )
         self.penalties = _penalties.Penalties(resource, self)
         self.output_names = network.output_names
+        self._drawn = _answers.Drawn()
+        self._run_candidates = _run_candidates.RunCandidates(
+            layers.mixed_edges(network)
+        )
         self.built = True
 
     def _counter(self, name, dtype, shape=()):
@@ -107,135 +115,67 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
             name=f"override_{names_lib.scope_name(name)}",
         )
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        return self.network([inputs, self._weights()], training=training)
+    def __call__(self, *args, **kwargs):
+        if any(
+            isinstance(x, keras.KerasTensor)
+            for x in keras.tree.flatten((args, kwargs))
+        ):
+            raise ValueError(
+                f"SuperNet {self.name!r} cannot be a layer of another model, "
+                "which would train one of its children alone. Write the "
+                "larger model as a search space, or put its child there: "
+                "snas_keras.convert(supernet)."
+            )
+        return super().__call__(*args, **kwargs)
 
-    def mode(self) -> dict[str, Any]:
-        """Return the one-hot weights of the child that `derive` names."""
-        return self.penalties.mode(self.architecture)
+    def call(self, inputs, training=False):
+        weights = self._weights()
+        if training:
+            # A training loop of the user's own: each call is a step.
+            weights = self.architecture.sample(self.step)
+            self.step.assign_add(1)
+        self._drawn.weights = weights
+        return self.network([inputs, weights], training=training)
 
-    @property
-    def limits(self) -> list[Any]:
-        """The limits that the supernet was compiled with."""
-        return self.penalties.limits
+    def fit(self, *args, callbacks=None, **kwargs):
+        """Search: `keras.Model.fit`, under which the logits learn too.
 
-    def _weights(self):
-        """The mode, or what `evaluate` was given."""
-        mode = self.mode()
-        return {
-            name: ops.where(self.use_override > 0, override, mode[name])
-            for name, override in self.override.items()
-        }
-
-    def compile(
-        self,
-        optimizer: Any = "sgd",
-        architecture_optimizer: Any = None,
-        loss: Any = None,
-        *,
-        resource: Any = None,
-        jit_compile: bool | str = "auto",
-        **kwargs: Any,
-    ) -> None:
-        """Configure the search.
+        A `LearningRateScheduler` sets the rate of the weights alone.
 
         Args:
-            optimizer: Keras optimizer or its name, for the layers' weights,
-                default "sgd" as in the paper. A `MultiOptimizer` is taken for
-                both.
-            architecture_optimizer: Keras optimizer or its name, for the
-                logits. Default Adam(3e-4, beta_1=0.5), as in the paper's code.
-            loss: as in `keras.Model.compile`.
-            resource: Resource, or list of at most 8, default none.
-            jit_compile: bool, whether XLA compiles the step, or "auto", the
-                default: on a single GPU it does, on a CPU it does not, where
-                its depthwise convolutions are many times slower. The logger
-                "snas_keras" notes what was chosen.
-            **kwargs: of `keras.Model.compile`, e.g. `metrics`,
-                `steps_per_execution`.
+            *args: passed to `keras.Model.fit`.
+            callbacks: as for `keras.Model.fit`.
+            **kwargs: passed to `keras.Model.fit`.
 
-        Raises:
-            TypeError: `resource` is not made of Resource.
-            ValueError: two resources have one name, a score function has no
-                density, no child is within a limit, or an option that Keras
-                cannot do under a distribution strategy.
+        Returns:
+            keras.callbacks.History.
         """
-        optimizer = _optimizers.joint_optimizer(
-            optimizer, architecture_optimizer
-        )
-        self._refuse_under_strategy(
-            optimizer, {**kwargs, "jit_compile": jit_compile}
-        )
-        penalties = _penalties.Penalties(resource, self)
-        with self.distribute_strategy.scope():
-            super().compile(
-                optimizer=optimizer,
-                loss=loss,
-                jit_compile=jit_compile,
-                **kwargs,
-            )
-            self.asked_jit_compile = jit_compile
-            _note_jit_compile(self.jit_compile)
-            layers.share_traces(
-                layers.mixed_edges(self.network),
-                self.recompute,
-                self.jit_compile,
-            )
-            self.penalties = penalties
-            self.penalties.reset_weights()
-            self.search_metrics = _metrics.SearchMetrics(
-                bool(penalties.resources)
-            )
-            # Now, so that a file's optimizer state finds its variables.
-            if not self.optimizer.built:
-                self.optimizer.build(self.trainable_variables)
+        callbacks = _optimizers.with_logits_rate(callbacks)
+        return super().fit(*args, callbacks=callbacks, **kwargs)
 
-    def _refuse_under_strategy(self, optimizer, options):
-        if self.distribute_strategy.num_replicas_in_sync == 1:
-            return
-        refused = {
-            "steps_per_execution above 1": options.get("steps_per_execution", 1)
-            > 1,
-            "jit_compile=True": options.get("jit_compile") is True,
-            "gradient_accumulation_steps": any(
-                o.gradient_accumulation_steps for o in optimizer.optimizers
-            ),
-        }
-        for option, is_asked in refused.items():
-            if is_asked:
-                raise ValueError(
-                    f"Keras does not support {option} under a distribution "
-                    "strategy with several replicas. Received: "
-                    f"{self.distribute_strategy.num_replicas_in_sync} replicas"
-                )
-
-    def get_compile_config(self) -> Any:
-        config = super().get_compile_config()
-        if config:
-            # "auto" is asked again of the device that loads the file.
-            config["jit_compile"] = self.asked_jit_compile
-            config["resource"] = [
-                keras.saving.serialize_keras_object(resource)
-                for resource in self.penalties.resources
-            ]
-        return config
-
-    def compile_from_config(self, config: Any) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
-    def train_step(self, data: Any) -> Any:
+    def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         gradients, y_pred = self.compute_gradients(x, y, sample_weight)
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self._apply(gradients)
         self.step.assign_add(1)
         self.penalties.update(self.architecture)
         self._log_architecture(_batch_size(x))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
-    def compute_gradients(
-        self, x: Any, y: Any, sample_weight: Any = None
-    ) -> tuple[list[Any], Any]:
+    def _apply(self, gradients):
+        pairs = zip(gradients, self.trainable_variables, strict=True)
+        one_replica = self.distribute_strategy.num_replicas_in_sync == 1
+        runs_one_path = self.architecture.estimator.runs_one_path
+        if not (one_replica and runs_one_path):
+            self.optimizer.apply_gradients(pairs)
+            return
+        before = self._run_candidates.before(
+            self.optimizer, self._drawn.weights
+        )
+        self.optimizer.apply_gradients(pairs)
+        self._run_candidates.restore(before)
+
+    def compute_gradients(self, x, y, sample_weight=None):
         """Return the gradients of one training step, and the outputs.
 
         This is all of a step that tells one search from another: override it
@@ -264,12 +204,14 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
         ...         return [g * (not s) for g, s in pairs], y_pred
         """
         replicas = self.distribute_strategy.num_replicas_in_sync
+        x = keras.tree.map_structure(ops.convert_to_tensor, x)
         with tf.GradientTape() as tape:
             with tf.GradientTape() as penalty_tape:
                 z = self.architecture.sample(self.step)
                 resource_loss = self.penalties.loss(
                     self.architecture, z, self.step
                 )
+            self._drawn.weights = z
             y_pred = self.network([x, z], training=True)
             task_loss = self.compute_loss(x, y, y_pred, sample_weight)
             # Gradients are summed over replicas; the draw is the same on all.
@@ -314,92 +256,6 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
             *self.penalties.metrics,
         ]
 
-    def test_step(self, data: Any) -> Any:
-        logs = super().test_step(data)
-        searched = [*self.search_metrics.metrics, *self.penalties.metrics]
-        training_only = {m.name for m in searched}
-        return {k: v for k, v in logs.items() if k not in training_only}
-
-    def evaluate(
-        self,
-        *args: Any,
-        weights: Any = None,
-        callbacks: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Evaluate the mode, or the network under given weights.
-
-        Args:
-            *args: of `keras.Model.evaluate`.
-            weights: None for the mode; "sample" for a fresh draw for each
-                batch, the paper's search validation; a Genotype; or a mapping
-                {choice name: weights, shape (candidates,)}.
-            callbacks: of `keras.Model.evaluate`.
-            **kwargs: of `keras.Model.evaluate`.
-
-        Returns:
-            What `keras.Model.evaluate` returns.
-
-        Raises:
-            ValueError: the weights or the genotype do not fit.
-        """
-        if weights is None:
-            return super().evaluate(*args, callbacks=callbacks, **kwargs)
-        if weights == "sample":
-            callbacks = [*(callbacks or []), _DrawForEachBatch()]
-        else:
-            self.set_override(weights)
-        self.use_override.assign(1.0)
-        try:
-            return super().evaluate(*args, callbacks=callbacks, **kwargs)
-        finally:
-            self.use_override.assign(0.0)
-
-    def set_override(self, weights: Any) -> None:
-        """Store the weights that replace the mode while `evaluate` runs.
-
-        Args:
-            weights: Genotype or mapping {choice name: weights}.
-
-        Raises:
-            ValueError: the weights do not fit.
-        """
-        if isinstance(weights, spaces.Genotype):
-            weights = self.architecture.one_hot(weights)
-        names_lib.check_weights(weights, self.architecture.choices)
-        if self.architecture.estimator.runs_one_path:
-            names_lib.check_one_hot(weights)
-        for name, variable in self.override.items():
-            variable.assign(weights[name])
-
-    def derive(
-        self, method: str | Callable[[Any], spaces.Genotype] = "within_limits"
-    ) -> spaces.Genotype:
-        """Return the Genotype of the child that the search has found.
-
-        Args:
-            method: str or function (supernet) -> Genotype, one of
-                `snas_keras.DERIVATIONS`. Default "within_limits": the most
-                probable child, or where it is above a limit that the supernet
-                is compiled with, a probable child within.
-
-        Returns:
-            Genotype; ties go to the first candidate.
-
-        Raises:
-            ValueError: there is no such method, it does not fit the space, or
-                the logits are not finite.
-
-        Example:
-
-        >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4)
-        >>> snas_keras.build_supernet(space).derive()["block_0"]
-        'conv_3x3'
-        """
-        function = _derivations.get(method)
-        self.architecture.check_finite()
-        return function(self)
-
     def get_config(self) -> dict[str, Any]:
         return {
             "network": keras.saving.serialize_keras_object(self.network),
@@ -422,19 +278,6 @@ class SuperNet(training_lib.MultiWorkerTraining, keras.Model):
             if key in config
         }
         return cls(**{**config, **parts})
-
-
-def _note_jit_compile(is_on):
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    note = "XLA is %s. GPUs: %d. `jit_compile` of `compile` sets it."
-    level = logging.WARNING if is_on and not gpus else logging.INFO
-    _LOGGER.log(level, note, "on" if is_on else "off", gpus)
-
-
-class _DrawForEachBatch(keras.callbacks.Callback):
-    def on_test_batch_begin(self, batch, logs=None):
-        # Negative steps: no draw of the training.
-        self.model.set_override(self.model.architecture.sample(-1 - batch))
 
 
 def _batch_size(x):

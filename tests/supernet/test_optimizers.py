@@ -1,0 +1,114 @@
+"""The two optimizers of a supernet, and what may change them."""
+
+import keras
+import numpy as np
+import pytest
+
+import snas_keras
+from snas_keras.supernet import _optimizers
+
+
+def kernels(supernet):
+    return {
+        (edge.choice, name): np.array(layer.kernel)
+        for edge in snas_keras.layers.mixed_edges(supernet.network)
+        for name, layer in edge.candidates.items()
+    }
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.SGD(0.1, momentum=0.9),
+        lambda: keras.optimizers.Adam(0.01),
+        lambda: keras.optimizers.AdamW(0.01, weight_decay=0.5),
+        lambda: keras.optimizers.SGD(0.1, use_ema=True),
+        lambda: snas_keras.CoupledSGD(0.1, weight_decay=0.1),
+    ],
+    ids=["momentum", "adam", "decay", "average", "coupled"],
+)
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_a_single_path_moves_what_it_has_run_and_nothing_else(
+    dense_space, features, optimizer, eager
+):
+    supernet = snas_keras.build_supernet(dense_space, "single_path", seed=1)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    supernet.compile(
+        optimizer(), keras.optimizers.SGD(0.0), loss, run_eagerly=eager
+    )
+    x, y = features[0][:8], features[1][:8]
+    for step in range(6):
+        drawn = supernet.architecture.sample(step)
+        names = supernet.architecture.choices
+        ran = {(c, names[c][int(np.argmax(z))]) for c, z in drawn.items()}
+        before = kernels(supernet)
+        supernet.train_on_batch(x, y)
+        moved = {
+            key
+            for key, kernel in kernels(supernet).items()
+            if np.any(kernel != before[key])
+        }
+        assert moved == ran
+
+
+def test_what_an_optimizer_keeps_for_a_candidate_stands_still_too(
+    dense_space, features
+):
+    supernet = snas_keras.build_supernet(dense_space, "single_path")
+    supernet.compile(keras.optimizers.Adam(0.01), loss="mae")
+    supernet.architecture.logits["block_0"].assign([60.0, -60.0, -60.0])
+    weights = _optimizers.parts(supernet.optimizer)[1]
+    [edge, _] = snas_keras.layers.mixed_edges(supernet.network)
+    path = edge.candidates["tanh"].kernel.path.replace("/", "_")
+    kept = [v for v in weights.variables if path in v.path]
+    assert len(kept) == 2
+    supernet.train_on_batch(features[0], np.ones((64, 3)))
+    assert not any(np.any(np.array(v)) for v in kept)
+
+
+def test_a_scheduler_of_rates_leaves_that_of_the_logits(dense_space, features):
+    supernet = snas_keras.build_supernet(dense_space)
+    supernet.compile(
+        keras.optimizers.SGD(0.1), keras.optimizers.Adam(0.003), "mae"
+    )
+    schedule = keras.callbacks.LearningRateScheduler(lambda e: 0.5 ** (e + 1))
+    with pytest.warns(UserWarning, match="The logits keep theirs, 0.003"):
+        supernet.fit(
+            features[0],
+            np.ones((64, 3)),
+            epochs=2,
+            verbose=0,
+            callbacks=[schedule],
+        )
+    logits, weights = _optimizers.parts(supernet.optimizer)
+    assert float(weights.learning_rate) == pytest.approx(0.25)
+    assert float(logits.learning_rate) == pytest.approx(0.003)
+
+
+def test_a_loss_scale_optimizer_scales_both(dense_space, features):
+    keras.config.set_dtype_policy("mixed_float16")
+    supernet = snas_keras.build_supernet(dense_space)
+    inner = keras.optimizers.Adam(0.01)
+    supernet.compile(
+        keras.optimizers.LossScaleOptimizer(inner, initial_scale=64.0),
+        loss="mae",
+    )
+    assert supernet.optimizer.initial_scale == 64.0
+    assert _optimizers.parts(supernet.optimizer)[1] is inner
+    history = supernet.fit(
+        features[0], np.ones((64, 3)), epochs=3, verbose=0
+    ).history
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_compile_understands_the_order_of_keras(dense_space):
+    supernet = snas_keras.build_supernet(dense_space)
+    supernet.compile("adam", "mse")
+    assert supernet.loss == "mse"
+    supernet.compile("adam", "sgd", "mae")
+    assert supernet.loss == "mae"
+    logits, _ = _optimizers.parts(supernet.optimizer)
+    assert isinstance(logits, keras.optimizers.SGD)
+    with pytest.raises(ValueError, match="architecture_optimizer='mse'"):
+        supernet.compile("adam", "mse", ["mae"])
