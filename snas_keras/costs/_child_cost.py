@@ -57,7 +57,8 @@ class ChildCost:
 
     Every call counts; the weights of a layer that is called several times
     count once. `shared` is what several choices of the child have in common,
-    where one layer object is a candidate of each: it is zero elsewhere.
+    where one layer object is a candidate of each: it is zero elsewhere. The
+    parts are attributes: `fixed`, `rows` and, of what is shared, `tied`.
 
     Args:
         supernet: SuperNet.
@@ -186,4 +187,4 @@ class ChildCost:
             for name, row in self.rows.items()
         )
         shared = sum(t.expected_surplus(probabilities) for t in self.tied)
-        return total - shared
+        return total - float(shared)

@@ -43,18 +43,17 @@ class Tied:
             cost * (sum_choice q - (1 - prod_choice (1 - q)))
 
         Args:
-            probabilities: {choice name: float, shape (candidates,)}.
+            probabilities: {choice name: float, shape (candidates,)}, arrays or
+                tensors.
 
         Returns:
-            float, not negative.
+            float or scalar tensor, not negative.
         """
-        shares = np.array(
-            [
-                sum(float(probabilities[name][i]) for i in of)
-                for name, of in self.users.items()
-            ]
-        )
-        return self.cost * float(shares.sum() - 1.0 + np.prod(1.0 - shares))
+        total, none = 0.0, 1.0
+        for name, of in self.users.items():
+            share = sum(probabilities[name][index] for index in sorted(of))
+            total, none = total + share, none * (1.0 - share)
+        return self.cost * (total - 1.0 + none)
 
 
 def extreme(

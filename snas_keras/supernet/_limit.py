@@ -75,6 +75,7 @@ class _Table:
         )
         room = [limit.value * (1.0 + _ROUNDING) for limit in limits]
         self.room = np.subtract(room, [limit.cost.fixed for limit in limits])
+        self.limits = limits
         scales = np.array([limit.scale for limit in limits])
         self.charges = (self.costs / scales[:, None, None]).sum(0)
 
@@ -93,7 +94,19 @@ class _Table:
     def _is_within(self, chosen):
         """Return whether children are within all limits, shape (...,)."""
         spent = tf.einsum("...nk,lnk->...l", chosen, tf.constant(self.costs))
+        spent -= tf.stack([self._shared(x, chosen) for x in self.limits], -1)
         return tf.reduce_all(spent <= self.room, -1)
+
+    def _shared(self, limit, chosen):
+        """Return what several choices of children share, shape (...,)."""
+        total = tf.zeros(tf.shape(chosen)[:-2], "float64")
+        for tied in limit.cost.tied:
+            users = np.zeros((len(self.sizes), self.width))
+            for row, name in enumerate(self.sizes):
+                users[row, list(tied.users.get(name, ()))] = 1.0
+            times = tf.reduce_sum(chosen * tf.constant(users), [-2, -1])
+            total += tied.cost * tf.maximum(times - 1.0, 0.0)
+        return total
 
     def cheapest_price(self):
         """Return the child at the lowest price that keeps the limits."""
@@ -107,10 +120,18 @@ class _Table:
 
     def _cheapest(self):
         """Return the cheapest child; among equals the likelier candidate."""
+        if len(self.limits) == 1 and self.limits[0].cost.tied:
+            # No choice can be made by itself.
+            return self._of(self.limits[0].cost.cheapest)
         real = np.arange(self.width) < np.array([*self.sizes.values()])[:, None]
         charges = np.where(real, self.charges, np.inf)
         is_least = charges <= charges.min(1, keepdims=True)
         return self._one_hot(tf.where(is_least, self.logits, -np.inf))
+
+    def _of(self, genotype):
+        cost = self.limits[0].cost
+        places = [cost.choices[n].index(genotype[n]) for n in self.sizes]
+        return tf.one_hot(places, self.width, dtype=tf.float64)
 
     def filled(self, chosen):
         """Give the room that is left to the choices that gain most by it."""
@@ -155,9 +176,10 @@ class _Table:
 def cost_under(cost: Any, weights: Any) -> Any:
     """Return the cost of the network under the weights of its choices.
 
-        fixed + sum_choice sum_k weights_k cost_k
+        fixed + sum_choice sum_k weights_k cost_k - shared
 
-    Under probabilities it is the expected cost of a child.
+    What choices share counts once, as in `ChildCost`. Under probabilities it is
+    the expected cost of a child.
 
     Args:
         cost: ChildCost.
@@ -168,7 +190,8 @@ def cost_under(cost: Any, weights: Any) -> Any:
     """
     costs = np.concatenate(list(cost.rows.values()))
     flat = ops.concatenate([weights[name] for name in cost.rows])
-    return cost.fixed + ops.sum(tf.constant(costs, "float32") * flat)
+    shared = sum(tied.expected_surplus(weights) for tied in cost.tied)
+    return cost.fixed + ops.sum(tf.constant(costs, "float32") * flat) - shared
 
 
 class Limit:

@@ -413,3 +413,37 @@ def test_costs_of_many_choices_are_read_in_seconds():
         assert found.probability_within(found.maximum) == 1.0
         assert 0 < found.probability_within(found.maximum / 3) < 1
     assert time.perf_counter() - start < 30
+
+
+def both_tied(choose):
+    """Cheapest with both choices on the shared layer: 20 parameters, where
+    each choice by itself would rather take one of 10."""
+    inputs, shared = keras.Input((4,)), KL.Dense(4)
+
+    def small():
+        return keras.Sequential([KL.Dense(2), KL.Dense(4, use_bias=False)])
+
+    x = inputs
+    for name in "ab":
+        x = choose(name, {"shared": shared, "small": small()})(x)
+    return inputs, x
+
+
+def test_a_limit_that_only_a_child_with_shared_weights_keeps_is_kept():
+    """Small ones have 18 parameters each, the shared one 20 once."""
+    supernet = supernet_of(both_tied)
+    cost = costs.ChildCost(supernet, "parameters")
+    assert cost.cheapest == {"a": "shared", "b": "shared"}
+    assert cost.minimum == 20
+    supernet.compile(
+        loss="mse", resource=snas_keras.Resource("parameters", limit=25)
+    )
+    for name in "ab":
+        supernet.architecture.logits[name].assign([0.0, 5.0])
+    assert cost(supernet.derive()) == 20
+    logs = supernet.fit(np.zeros((4, 4)), np.zeros((4, 4)), verbose=0).history
+    probabilities = supernet.architecture.probabilities()
+    assert logs["child_parameters"] == [20.0]
+    assert logs["expected_parameters"][0] == pytest.approx(
+        cost.expected(probabilities), rel=0.05
+    )
