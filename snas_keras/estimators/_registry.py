@@ -48,7 +48,14 @@ def get(estimator: str | Callable[..., Any]) -> Estimator:
 
 
 def serialize(estimator: Estimator) -> str | dict[str, Any]:
-    """Return the estimator's name, or its Keras config if it has none."""
+    """Return the estimator's name, or its Keras config if it has none.
+
+    Args:
+        estimator: Estimator.
+
+    Returns:
+        str, or dict as `keras.saving.serialize_keras_object` gives it.
+    """
     for name, known in ESTIMATORS.items():
         if known is estimator:
             return name
@@ -60,7 +67,17 @@ def serialize(estimator: Estimator) -> str | dict[str, Any]:
 
 
 def deserialize(config: str | dict[str, Any]) -> Estimator:
-    """Return the estimator that `serialize` described."""
+    """Return the estimator that `serialize` described.
+
+    Args:
+        config: str or dict.
+
+    Returns:
+        Estimator.
+
+    Raises:
+        ValueError: the name is not known.
+    """
     if isinstance(config, dict):
         return get(keras.saving.deserialize_keras_object(config))
     return get(config)
