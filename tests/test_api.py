@@ -59,7 +59,8 @@ SIGNATURES = {
     "HealthGuard": "(run_directory=None, patience=5)",
     "LatencyTable": "(entries, machine, batch_size, device=None, scale=1.0, "
     "held_out=None)",
-    "MixedEdge": "(candidates, choice=None, single_path=False, **kwargs)",
+    "MixedEdge": "(candidates, choice=None, single_path=False, "
+    "is_spread=False, **kwargs)",
     "Resource": "(cost, weight=None, form='linear', gradient='expected', "
     "name=None, limit=None, rate=0.02, estimator=None)",
     "SearchCheckpoint": "(path, batches, every=None)",

@@ -226,3 +226,15 @@ def test_weights_that_do_not_fit_are_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             names_lib.check_weights(weights, choices)
+
+
+def test_every_choice_gets_its_own_draw():
+    """Of choices of equal size too: logits of 50 leave no doubt."""
+    choices = {name: ("x", "y", "z") for name in ("a", "b", "c")}
+    architecture = snas_keras.Architecture(choices, temperature=0.1)
+    for index, name in enumerate(choices):
+        architecture.logits[name].assign(50.0 * np.eye(3)[index])
+    for step in range(3):
+        drawn = architecture.sample(step)
+        found = [int(np.argmax(drawn[name])) for name in choices]
+        assert found == [0, 1, 2]
