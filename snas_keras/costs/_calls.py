@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from snas_keras import layers
 from snas_keras._utils import code as code_lib
 from snas_keras._utils import graph
 from snas_keras.costs import _shapes, _tensorflow_calls
@@ -113,6 +114,25 @@ def candidate_call(operation: keras.Operation, args: tuple) -> Call:
         is_list = isinstance(args[0], (list, tuple))
         args = tuple(args[0]) if is_list else args * (missing + 1)
     return Call(operation, args)
+
+
+def edge_call(
+    edge: layers.MixedEdge, layer: keras.layers.Layer, inputs: Any
+) -> Call:
+    """Make the call of a candidate on what its mixed edge is called on.
+
+    Args:
+        edge: MixedEdge.
+        layer: Keras layer, a candidate of it.
+        inputs: KerasTensor or structure of such, as the edge takes them.
+
+    Returns:
+        Call.
+    """
+    args, kwargs = edge.arguments(layer, inputs)
+    if kwargs or len(args) > 1:
+        return Call(layer, args, kwargs)
+    return candidate_call(layer, args)
 
 
 def network_calls(network: keras.Model, size: int | None = None) -> list[Call]:

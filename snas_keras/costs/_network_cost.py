@@ -8,7 +8,7 @@ import numpy as np
 
 from snas_keras import layers
 from snas_keras._utils import graph
-from snas_keras.costs import _calls, _cost, _registry, _tied
+from snas_keras.costs import _calls, _cost, _registry, _shapes, _tied
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +61,9 @@ def edge_costs(edge: layers.MixedEdge, cost: Any) -> list[float]:
         list of float, one for each candidate.
     """
     function = _registry.get(cost)
+    inputs = _shapes.symbols(edge.candidate_input_shape, "float32")
     calls = [
-        _calls.call_on(layer, edge.candidate_input_shape)
+        _calls.edge_call(edge, layer, inputs)
         for layer in edge.candidates.values()
     ]
     return [
@@ -114,7 +115,7 @@ def _by_calls(calls, cost, batch):
 
 def _of_candidate(cost, call, edge, name, layer):
     try:
-        value = _of_call(cost, _calls.candidate_call(layer, call.args[:1]))
+        value = _of_call(cost, _calls.edge_call(edge, layer, call.args[0]))
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(

@@ -447,3 +447,19 @@ def test_a_limit_that_only_a_child_with_shared_weights_keeps_is_kept():
     assert logs["expected_parameters"][0] == pytest.approx(
         cost.expected(probabilities), rel=0.05
     )
+
+
+def attention_to_another_sequence(choose):
+    query, value = keras.Input((4, 8)), keras.Input((6, 8))
+    heads = {"two": KL.MultiHeadAttention(2, 4)}
+    return [query, value], choose("a", heads)(query, value)
+
+
+def test_a_choice_called_on_several_tensors_costs_what_its_child_does():
+    """Projections of 4 queries, 6 keys and values; scores and their sums."""
+    space = snas_keras.search_space(attention_to_another_sequence)()
+    supernet = snas_keras.build_supernet(space)
+    by_hand = 2 * 4 * 64 + 2 * 6 * 64 + 2 * 2 * 4 * 6 * 4
+    assert costs.ChildCost(supernet, "flops")({"a": "two"}) == by_hand
+    [edge] = (x for x in supernet.network.layers if hasattr(x, "choice"))
+    assert costs.edge_costs(edge, "flops") == [by_hand]
