@@ -146,9 +146,10 @@ class _Model:
             supernet.trainable_variables, before, strict=True
         ):
             has_moved = not np.array_equal(variable, value)
-            is_drawn = id(variable) not in idle
-            what = "has not moved" if is_drawn else "moved, though never drawn"
-            require(has_moved == is_drawn, f"{variable.path} {what}.")
+            if id(variable) not in idle:
+                require(has_moved, f"{variable.path} has not moved.")
+            elif supernet.architecture.estimator.runs_one_path:
+                require(not has_moved, f"{variable.path} moved, but never ran.")
         return supernet
 
     def fit(self, model):
