@@ -47,6 +47,26 @@ class Call:
         return shapes[0] if len(shapes) == 1 else tuple(shapes)
 
     @property
+    def tensors(self) -> list:
+        """Return the symbolic tensors of the call, in order."""
+        return _tensors((self.args, self.kwargs))
+
+    def on(self, tensors: Any) -> tuple[tuple, dict]:
+        """Return the arguments of the same call on other tensors.
+
+        Args:
+            tensors: sequence, one for each of `self.tensors`.
+
+        Returns:
+            (args, kwargs).
+        """
+        left = iter(tensors)
+        return keras.tree.map_structure(
+            lambda x: next(left) if isinstance(x, keras.KerasTensor) else x,
+            (self.args, self.kwargs),
+        )
+
+    @property
     def operands(self) -> tuple:
         """Return the shapes of all that a raw operation computes with.
 
@@ -63,7 +83,7 @@ class Call:
         It is more than one where a layer around it moves part of an example,
         such as windows of an image, into the batch.
         """
-        tensors = _tensors((self.args, self.kwargs))
+        tensors = self.tensors
         is_layer = isinstance(self.operation, keras.layers.Layer)
         if not is_layer or not tensors or not tensors[0].shape:
             return 1
@@ -84,6 +104,10 @@ class Call:
 def call_on(operation: keras.Operation, input_shape: Any) -> Call:
     """Make the call that an input shape tells of.
 
+    A layer whose signature asks for several tensors takes those of a tuple of
+    shapes one by one; of a single shape it takes the same tensor several times,
+    as attention does to attend to itself.
+
     Args:
         operation: Keras layer or operation.
         input_shape: as `Call.input_shape` gives it.
@@ -92,28 +116,14 @@ def call_on(operation: keras.Operation, input_shape: Any) -> Call:
         Call, for one example.
     """
     dtype = getattr(operation, "input_dtype", "float32")
-    return candidate_call(operation, (_shapes.symbols(input_shape, dtype),))
-
-
-def candidate_call(operation: keras.Operation, args: tuple) -> Call:
-    """Make the call of a layer on what a mixed edge is called on.
-
-    A layer whose signature asks for several tensors takes those of a list one
-    by one; of a single tensor it takes several times the same, as attention
-    does to attend to itself.
-
-    Args:
-        operation: Keras layer or operation.
-        args: tuple of KerasTensors or structures of such.
-
-    Returns:
-        Call.
-    """
-    missing = _required(operation) - len(args)
-    if missing > 0 and len(args) == 1:
-        is_list = isinstance(args[0], (list, tuple))
-        args = tuple(args[0]) if is_list else args * (missing + 1)
-    return Call(operation, args)
+    inputs = _shapes.symbols(input_shape, dtype)
+    required = _required(operation)
+    if required < 2:
+        return Call(operation, (inputs,))
+    is_several = isinstance(inputs, list)
+    return Call(
+        operation, tuple(inputs) if is_several else (inputs,) * required
+    )
 
 
 def edge_call(
@@ -130,9 +140,7 @@ def edge_call(
         Call.
     """
     args, kwargs = edge.arguments(layer, inputs)
-    if kwargs or len(args) > 1:
-        return Call(layer, args, kwargs)
-    return candidate_call(layer, args)
+    return Call(layer, tuple(args), kwargs)
 
 
 def network_calls(network: keras.Model, size: int | None = None) -> list[Call]:

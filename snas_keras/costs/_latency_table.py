@@ -1,4 +1,4 @@
-"""Latencies that were measured, as a cost; where, and how well they add up."""
+"""A table of measured latencies, which is a cost."""
 
 import hashlib
 import json
@@ -19,12 +19,12 @@ _FIRST_FORMAT = "snas_keras.LatencyTable/1"
 
 @keras.saving.register_keras_serializable(package="snas_keras")
 class LatencyTable:
-    """A cost: the milliseconds a layer takes, looked up where it was measured.
+    """A cost: the latency of a layer in milliseconds, as it was measured.
 
     `measure_latency` makes it. It is used as other costs are: in `Resource` (in
-    the linear form, for the logarithm takes all below one for one), `ChildCost`
-    and `space_report`. Layers that do nothing outside training, and raw
-    `keras.ops` calls that other costs do not count, cost nothing.
+    the linear form, as the logarithmic one takes all below one for one),
+    `ChildCost` and `space_report`. Inert layers and elementwise raw operations
+    cost nothing.
 
     Args:
         entries: {key: {"layer": str, "milliseconds": float, "spread": float}},
@@ -63,12 +63,12 @@ class LatencyTable:
 
     def __init__(
         self,
-        entries,
-        machine,
-        batch_size,
-        device=None,
-        scale=1.0,
-        held_out=None,
+        entries: dict[str, dict[str, Any]],
+        machine: dict[str, str],
+        batch_size: int,
+        device: str | None = None,
+        scale: float = 1.0,
+        held_out: dict[str, list[float]] | None = None,
     ):
         self.entries = entries
         self.machine = machine
@@ -77,7 +77,7 @@ class LatencyTable:
         self.scale = scale
         self.held_out = held_out
 
-    def __call__(self, layer, input_shape):
+    def __call__(self, layer: Any, input_shape: Any) -> float:
         if is_free(layer):
             return 0.0
         entry = self.entries.get(fingerprint.layer_key(layer, input_shape))
@@ -91,13 +91,13 @@ class LatencyTable:
         return self.scale * entry["milliseconds"]
 
     @property
-    def correlation(self):
+    def correlation(self) -> float:
         """Return the rank correlation on the held-out children."""
         held_out = self.held_out or {"predicted": [], "measured": []}
         return statistics.rank_correlation(**held_out)
 
     @property
-    def error(self):
+    def error(self) -> float:
         """Return the mean of |predicted / measured - 1| on the same."""
         return float(np.mean(self._errors()))
 
@@ -137,8 +137,12 @@ class LatencyTable:
             f"{self.error:.1%}, median {np.median(self._errors()):.1%}.",
         ]
 
-    def save(self, path):
-        """Write the table as JSON; a file at `path` is replaced whole."""
+    def save(self, path: Any) -> None:
+        """Write the table as JSON; a file at `path` is replaced atomically.
+
+        Args:
+            path: str or path.
+        """
         content = self.get_config()
         text = json.dumps(
             {"format": _FORMAT, "sum": _checksum(content), "table": content}
@@ -147,7 +151,7 @@ class LatencyTable:
             temporary.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path, elsewhere=False):
+    def load(cls, path: Any, elsewhere: bool = False) -> "LatencyTable":
         """Read a table that `save` wrote.
 
         Args:
@@ -178,7 +182,7 @@ class LatencyTable:
             )
         return table
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "entries": self.entries,
             "machine": self.machine,
@@ -189,7 +193,7 @@ class LatencyTable:
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "LatencyTable":
         return cls(**config)
 
 

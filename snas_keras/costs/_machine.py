@@ -1,4 +1,4 @@
-"""The machine that latencies are measured on."""
+"""Description of the machine that latencies are measured on."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 
-def this_machine(device=None):
+def this_machine(device: str | None = None) -> dict[str, str]:
     """Return what latencies depend on, here and now.
 
     Args:
@@ -31,10 +31,10 @@ def this_machine(device=None):
 
 def _device_name(device):
     gpus = tf.config.list_physical_devices("GPU")
-    wanted = (device or ("GPU:0" if gpus else "CPU:0")).upper()
-    if "GPU" not in wanted:
+    name = (device or ("GPU:0" if gpus else "CPU:0")).upper()
+    if "GPU" not in name:
         return _cpu_name()
-    index = int(wanted.rpartition("GPU")[2].strip(":") or 0)
+    index = int(name.rpartition("GPU")[2].strip(":") or 0)
     if index >= len(gpus):
         return "no GPU"
     details = tf.config.experimental.get_device_details(gpus[index])

@@ -1,8 +1,9 @@
-"""How long the layers of a network take, measured on this machine."""
+"""Measurement of the latency of a network's layers on this machine."""
 
 import functools
 import random
 import time
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,36 +28,36 @@ _LEAST = 1e-6
 
 
 def measure_latency(
-    supernet,
-    batch_size=1,
-    device=None,
+    supernet: Any,
+    batch_size: int = 1,
+    device: str | None = None,
     *,
-    repeats=20,
-    held_out=8,
-    seed=0,
-    verbose=1,
-):
-    """Time every candidate and every fixed layer of a network, here and now.
+    repeats: int = 20,
+    held_out: int = 8,
+    seed: int = 0,
+    verbose: int = 1,
+) -> _latency_table.LatencyTable:
+    """Measure the latency of every candidate and every fixed layer.
 
     A layer is timed as the child runs it: in its stock form, outside training,
-    in a TensorFlow function. The function runs it on four inputs, one after the
-    other; a function that does the same without the layer is taken off. All
-    take turns, so that a machine that is busy for a while slows all alike, and
-    each runs three times in its turn, of which the fastest counts: what
-    interrupts a run only ever adds to it. The latency is the median over the
-    turns. Layers that are alike are timed once. Measure while nothing else
-    runs.
+    in a TensorFlow function. The function runs it on four inputs in sequence;
+    the time of a function that does the same without the layer is subtracted.
+    All functions take turns, so that a machine that is busy for a while slows
+    all of them equally, and each runs three times in its turn, of which the
+    fastest counts: an interruption only ever adds to a time. The latency is the
+    median over the turns. Equal layers are timed once. Measure while nothing
+    else runs.
 
     The latency of a child is predicted as
 
         scale * sum_layer milliseconds(layer)
 
-    Branches of a child run at the same time where there are cores for it, so
-    that the whole takes less than its parts: the scale is the median of
-    measured over summed of some whole children. How far the prediction then
-    holds, others say, the held-out ones. What leads to no output is left out of
-    a child but counts here, so that children of little but `none` take less
-    than predicted.
+    Branches of a child run in parallel where there are cores for it, so that
+    the whole takes less than the sum of its parts: the scale is the median
+    ratio of measured to summed latency over some whole children. How accurate
+    the prediction is, is measured on others, the held-out children. What leads
+    to no output is left out of a child but counts here, so that children of
+    little but `none` take less than predicted.
 
     Args:
         supernet: SuperNet. Its shapes, but for the batch, must be fixed.
@@ -64,9 +65,9 @@ def measure_latency(
         device: str such as "GPU:0" or "CPU:0", default TensorFlow's choice.
         repeats: int, turns of each function, default 20.
         held_out: int, whole children to compare with, default 8, and half as
-            many more for the scale; 0 for none, and the scale 1. They are drawn
-            at random, spread over the range of predicted latencies.
-        seed: int, of that draw, default 0.
+            many more for the scale; 0 for none, and the scale 1. They are
+            sampled at random, spread over the range of predicted latencies.
+        seed: int, of that sampling, default 0.
         verbose: int, 0 for silence, default 1.
 
     Returns:
@@ -74,7 +75,7 @@ def measure_latency(
 
     Raises:
         TypeError: `supernet` is no supernet, or a layer cannot be described by
-            its config, or cannot be called on its first input alone.
+            its config, or cannot be run by itself.
         ValueError: a number is out of range, there is no such device, or a
             shape is not fixed.
 
@@ -83,8 +84,8 @@ def measure_latency(
     >>> space = snas_keras.SEARCH_SPACES["digits"](filters=4, blocks=1)
     >>> supernet = snas_keras.build_supernet(space)
     >>> table = measure_latency(supernet, repeats=3, held_out=0, verbose=0)
-    >>> found = snas_keras.space_report(space, costs=[table]).costs["latency"]
-    >>> 0.0 <= found.minimum <= found.maximum
+    >>> costs = snas_keras.space_report(space, costs=[table]).costs["latency"]
+    >>> 0.0 <= costs.minimum <= costs.maximum
     True
     """
     _check_supernet(supernet)
@@ -102,8 +103,9 @@ def measure_latency(
                 entries, machine, batch_size, device
             )
             if held_out:
-                found = _time_children(supernet, table, clock, held_out, seed)
-                table.scale, table.held_out = found
+                table.scale, table.held_out = _time_children(
+                    supernet, table, clock, held_out, seed
+                )
     finally:
         random.setstate(state)
     if verbose:
@@ -129,8 +131,8 @@ class _Clock:
         """Return the milliseconds of each, shape (computations, repeats).
 
         Args:
-            computations: sequence of (function, KerasTensor it takes or a
-                structure of them).
+            computations: sequence of (function, KerasTensor that it takes or a
+                structure of such).
             copies: int, how often a function runs in one timed program.
         """
         progress = keras.utils.Progbar(
@@ -153,7 +155,10 @@ class _Clock:
 
         def batch(spec):
             shape = (self.batch_size, *spec.shape[1:])
-            return tf.cast(generator.random(shape, "float32"), spec.dtype)
+            values = generator.random(shape, "float32")
+            if spec.dtype == "string":
+                return tf.strings.as_string(values)
+            return tf.cast(values, spec.dtype)
 
         return keras.tree.map_structure(batch, specs)
 
@@ -187,12 +192,13 @@ def _program(function, inputs):
 
 
 def _first_number(outputs):
-    return tf.add_n(
-        [
-            tf.cast(tf.reshape(y, [-1])[0], "float32")
-            for y in keras.tree.flatten(outputs)
-        ]
-    )
+    def number(y):
+        y = tf.reshape(y, [-1])[0]
+        return tf.cast(
+            tf.strings.length(y) if y.dtype == "string" else y, "float32"
+        )
+
+    return tf.add_n([number(y) for y in keras.tree.flatten(outputs)])
 
 
 def _seconds(run):
@@ -211,71 +217,69 @@ def _seconds(run):
 def _time_layers(network, clock):
     """Return the entries of a `LatencyTable`."""
     kinds = {}
-    for name, layer, shape in _layer_calls(network):
-        if not _latency_table.is_free(layer):
-            key = fingerprint.layer_key(layer, shape)
-            kinds.setdefault(key, (name, layer, shape))
-    times = clock([_runnable(x, shape) for _, x, shape in kinds.values()], 4)
+    for name, call in _layer_calls(network):
+        if not _latency_table.is_free(call.operation):
+            key = fingerprint.layer_key(call.operation, call.input_shape)
+            kinds.setdefault(key, (name, call))
+    times = clock([_runnable(call) for _, call in kinds.values()], 4)
     low, median, high = np.quantile(times, [0.25, 0.5, 0.75], axis=1)
     return {
         key: {
-            "layer": f"{name} on {shape}",
+            "layer": f"{name} on {call.input_shape}",
             # The difference of two times that are noisy, and nearly the same
             # where a layer does next to nothing.
             "milliseconds": max(0.0, float(median[i])),
             "spread": float(high[i] - low[i]),
         }
-        for i, (key, (name, _, shape)) in enumerate(kinds.items())
+        for i, (key, (name, call)) in enumerate(kinds.items())
     }
 
 
 def _layer_calls(network):
-    """List (name, layer, input shape), a mixed edge as its candidates."""
-    found = []
+    """List (name, call), of a mixed edge the calls of its candidates."""
+    calls = []
     for call in _network_cost.flat(_calls.network_calls(network)):
         layer = call.operation
         if isinstance(layer, layers.MixedEdge):
-            found += [
-                (name, _calls.candidate_call(x, call.args[:1]))
+            calls += [
+                (name, _calls.edge_call(layer, x, call.args[0]))
                 for name, x in layer.candidates.items()
             ]
         else:
-            found.append((layer.name, call))
-    return [(name, x.operation, x.input_shape) for name, x in found]
+            calls.append((layer.name, call))
+    return calls
 
 
-def _runnable(layer, shape):
-    """Return a layer as a child runs it, built, and what it takes."""
+def _runnable(call):
+    """Return a layer as a child runs it, built, and the tensors it takes."""
+    layer = call.operation
+    _check_is_fixed(call)
     try:
         if not isinstance(layer, keras.layers.Layer):
-            raise TypeError("It is no layer.")
-        specs = _specs(shape, layer.compute_dtype)
+            raise TypeError("A raw operation is no layer.")
         stock = layers.to_stock(layer)
-        # Attention takes its tensors one by one.
-        args = _calls.candidate_call(stock, (specs,)).args
-        stock(*args)
+        stock(*call.args, **call.kwargs)
     except (TypeError, ValueError) as error:
-        if "fixed shapes" in str(error):
-            raise
         raise TypeError(
-            f"The latency of layer {layer.name!r} of type "
-            f"{type(layer).__name__} cannot be measured: it cannot be called "
-            f"on an input of shape {shape} alone. Wrap it in a layer that can."
+            f"The latency of {layer.name!r} of type {type(layer).__name__} "
+            "cannot be measured: it cannot be run by itself on an input of "
+            f"shape {call.input_shape}. Wrap it in a layer that can."
         ) from error
-    if len(args) == 1:
-        return functools.partial(stock, training=False), specs
-    return lambda inputs: stock(*inputs, training=False), list(args)
+    return functools.partial(_run, stock, call), call.tensors
 
 
-def _specs(shape, dtype):
-    if any(isinstance(part, (tuple, list)) for part in shape):
-        return [_specs(part, dtype) for part in shape]
-    if None in shape[1:]:
-        raise ValueError(
-            "A latency needs fixed shapes; give the search space's Input full "
-            f"sizes. Received: shape={tuple(shape)}"
-        )
-    return keras.KerasTensor(shape, dtype)
+def _run(layer, call, tensors):
+    args, kwargs = call.on(tensors)
+    return layer(*args, **{"training": False, **kwargs})
+
+
+def _check_is_fixed(call):
+    for tensor in call.tensors:
+        if None in tensor.shape:
+            raise ValueError(
+                "A latency needs fixed shapes; give the search space's Input "
+                f"full sizes. Received: shape={call.input_shape}"
+            )
 
 
 def _time_children(supernet, table, clock, count, seed):
@@ -303,11 +307,11 @@ def _spread_genotypes(cost, count, seed):
     """Draw children spread evenly over the range of a cost.
 
     Children of a large space that are drawn uniformly cost all about the same.
-    So each draw takes, for some share of its choices, one of the cheapest
-    quarter of the candidates, or of the dearest.
+    So each sample takes, for some share of its choices, one of the cheapest
+    quarter of the candidates, or of the most expensive.
     """
     generator = np.random.default_rng(seed)
-    drawn = {}
+    costs = {}
     for lean in generator.uniform(-1.0, 1.0, _DRAWS):
         genotype = spaces.Genotype(
             {
@@ -315,14 +319,14 @@ def _spread_genotypes(cost, count, seed):
                 for name, candidates in cost.choices.items()
             }
         )
-        drawn[genotype] = cost(genotype)
-    left, picked = dict(drawn), []
-    for wanted in np.linspace(min(drawn.values()), max(drawn.values()), count):
+        costs[genotype] = cost(genotype)
+    left, genotypes = dict(costs), []
+    for target in np.linspace(min(costs.values()), max(costs.values()), count):
         if left:
-            distance = {g: abs(value - wanted) for g, value in left.items()}
-            picked.append(min(distance, key=distance.get))
-            del left[picked[-1]]
-    return sorted(picked, key=drawn.get)
+            distance = {g: abs(value - target) for g, value in left.items()}
+            genotypes.append(min(distance, key=distance.get))
+            del left[genotypes[-1]]
+    return sorted(genotypes, key=costs.get)
 
 
 def _leaning(row, lean, generator):

@@ -61,7 +61,7 @@ def edge_costs(edge: layers.MixedEdge, cost: Any) -> list[float]:
         list of float, one for each candidate.
     """
     function = _registry.get(cost)
-    inputs = _shapes.symbols(edge.candidate_input_shape, "float32")
+    inputs = _shapes.symbols(edge.candidate_input_shape)
     calls = [
         _calls.edge_call(edge, layer, inputs)
         for layer in edge.candidates.values()

@@ -15,7 +15,7 @@ import snas_keras
 from snas_keras import costs, layers
 from snas_keras import costs as costs_lib
 from snas_keras._utils import fingerprint, statistics
-from snas_keras.costs import _machine, _measure_latency
+from snas_keras.costs import _calls, _machine, _measure_latency
 from snas_keras.layers import _mixed_edge
 
 IMAGE = (None, 16, 16, 8)
@@ -60,8 +60,8 @@ def candidate(supernet, name, block=0):
 def made_up(supernet):
     """Return a table without measuring: a layer's time is its key's length."""
     entries = {}
-    for name, layer, shape in _measure_latency._layer_calls(supernet.network):
-        key = fingerprint.layer_key(layer, shape)
+    for name, call in _measure_latency._layer_calls(supernet.network):
+        key = fingerprint.layer_key(call.operation, call.input_shape)
         time = float(len(key))
         entries[key] = {"layer": name, "milliseconds": time, "spread": 0.0}
     machine = _machine.this_machine()
@@ -221,8 +221,9 @@ def test_copies_of_a_layer_are_not_merged():
 def test_own_layers_are_timed_in_their_stock_form(monkeypatch):
     layer = snas_keras.OPERATIONS["sep_conv_3x3"](8)
     layer.build(IMAGE)
-    function, _ = _measure_latency._runnable(layer, IMAGE)
-    kinds = {type(x).__module__.split(".")[0] for x in function.func.layers}
+    call = _calls.call_on(layer, IMAGE)
+    function, _ = _measure_latency._runnable(call)
+    kinds = {type(x).__module__.split(".")[0] for x in function.args[0].layers}
     assert kinds == {"keras"}
 
 
@@ -255,6 +256,20 @@ def test_a_raw_product_of_matrices_is_refused_by_name():
 
     with pytest.raises(TypeError, match="'matmul.*Wrap it"):
         costs.measure_latency(snas_keras.build_supernet(product()), verbose=0)
+
+
+def test_whole_numbers_strings_and_keywords_are_measured_as_they_are():
+    @snas_keras.search_space
+    def text(choose):
+        inputs = keras.Input((), dtype="string")
+        words = keras.layers.StringLookup(vocabulary=["a", "b"])(inputs)
+        x = keras.layers.Embedding(4, 8)(keras.ops.expand_dims(words, -1))
+        x = keras.layers.MultiHeadAttention(1, 4)(query=x, value=x)
+        return inputs, choose("block", {"a": keras.layers.Dense(8)})(x)
+
+    supernet = snas_keras.build_supernet(text())
+    table = costs.measure_latency(supernet, repeats=2, held_out=0, verbose=0)
+    assert len(table.entries) == 4
 
 
 def test_open_shapes_are_refused():
