@@ -4,6 +4,8 @@ import functools
 import inspect
 import math
 import random
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -203,7 +205,9 @@ def _without_choose(function):
     return signature.replace(parameters=parameters)
 
 
-def as_functional(space, choose):
+def as_functional(
+    space: SearchSpace, choose: Callable[..., Any]
+) -> tuple[Any, Any]:
     """Run a search space's program and return what it built.
 
     Args:
@@ -215,8 +219,26 @@ def as_functional(space, choose):
 
     Raises:
         TypeError: the program did not return (inputs, outputs).
+        ValueError: a choice stands in a model within the program.
     """
-    inputs, outputs = space(choose)
+    names = []
+
+    def noted(name: str, candidates: Any) -> Any:
+        names.append(name)
+        return choose(name, candidates)
+
+    try:
+        inputs, outputs = space(noted)
+    except ValueError as error:
+        if names and "not connected" in str(error):
+            raise ValueError(
+                f"Search space {space.name!r}: a choice cannot stand in a "
+                "keras.Model of its own within the program, for its weights "
+                "come from outside. Write that part as a function that takes "
+                "and returns tensors. Received, as the last choice before: "
+                f"{names[-1]!r}. {error}"
+            ) from error
+        raise
     for tensor in keras.tree.flatten((inputs, outputs)):
         if not isinstance(tensor, keras.KerasTensor):
             raise TypeError(

@@ -307,3 +307,15 @@ def test_edges_of_other_shapes_do_not_share_what_was_built_for_one():
     zeros = np.zeros((1, 4))
     half = np.array([*range(4), *range(4)]) + np.arange(8)
     np.testing.assert_allclose(supernet.predict(zeros, verbose=0)[0], half)
+
+
+def test_a_choice_in_a_model_within_the_program_is_refused_by_name():
+    @snas_keras.search_space
+    def modular(choose):
+        inputs, inner = keras.Input((4,)), keras.Input((4,))
+        block = {"a": KL.Dense(3), "b": KL.Dense(3)}
+        encoder = keras.Model(inner, choose("encode", block)(inner))
+        return inputs, KL.Dense(1)(encoder(inputs))
+
+    with pytest.raises(ValueError, match="as a function.*'encode'"):
+        snas_keras.build_supernet(modular())
