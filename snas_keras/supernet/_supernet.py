@@ -16,6 +16,7 @@ from snas_keras.supernet import (
     _credit,
     _metrics,
     _optimizers,
+    _outcome,
     _penalties,
     _run_candidates,
 )
@@ -137,12 +138,16 @@ class SuperNet(
         self._drawn.weights = weights
         return self.network([inputs, weights], training=training)
 
-    def fit(self, *args, callbacks=None, **kwargs):
+    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
         """Search: `keras.Model.fit`, under which the logits learn too.
 
-        A `LearningRateScheduler` sets the rate of the weights alone.
+        A `LearningRateScheduler` sets the rate of the weights alone. Where the
+        search has plainly come to nothing, it ends with a
+        `snas_keras.SearchWarning` that says what to do.
 
         Args:
+            x: as for `keras.Model.fit`.
+            y: as for `keras.Model.fit`.
             *args: passed to `keras.Model.fit`.
             callbacks: as for `keras.Model.fit`.
             **kwargs: passed to `keras.Model.fit`.
@@ -151,7 +156,10 @@ class SuperNet(
             keras.callbacks.History.
         """
         callbacks = _optimizers.with_logits_rate(callbacks)
-        return super().fit(*args, callbacks=callbacks, **kwargs)
+        history = super().fit(x, y, *args, callbacks=callbacks, **kwargs)
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            _outcome.warn_of_outcome(self, history, x, y)
+        return history
 
     def train_step(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)

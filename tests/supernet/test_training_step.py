@@ -25,6 +25,13 @@ class LogitsOnSecondHalf(snas_keras.SuperNet):
         return gradients, keras.ops.concatenate([y_first, y_second])
 
 
+def length_of_activation(layer, input_shape):
+    """A cost that differs between candidates: of relu, tanh and linear."""
+    del input_shape
+    activation = getattr(layer, "activation", None)
+    return float(len(activation.__name__)) if activation else 0.0
+
+
 def compiled(cls, space):
     keras.utils.set_random_seed(1)
     supernet = snas_keras.build_supernet(space, seed=3)
@@ -34,7 +41,7 @@ def compiled(cls, space):
         keras.optimizers.SGD(1.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        resource=snas_keras.Resource("parameters", weight=0.1),
+        resource=snas_keras.Resource(length_of_activation, weight=0.1),
     )
     return supernet
 
@@ -97,11 +104,11 @@ def test_the_logged_expectation_is_exact_whatever_is_drawn(dense_space):
     for optimizer in supernet.optimizer.optimizers:
         optimizer.learning_rate = 0.0
     supernet.architecture.logits["block_0"].assign([1.0, -0.5, 0.0])
-    cost = snas_keras.costs.ChildCost(supernet, "parameters")
+    cost = snas_keras.costs.ChildCost(supernet, length_of_activation)
     probabilities = supernet.architecture.distribution().probabilities()
     logs = supernet.train_on_batch(
         np.ones((4, 6)), np.zeros(4), return_dict=True
     )
-    assert logs["expected_parameters"] == pytest.approx(
+    assert logs["expected_length_of_activation"] == pytest.approx(
         cost.expected(probabilities), rel=1e-6
     )
