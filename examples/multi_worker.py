@@ -51,7 +51,7 @@ else:
     training.launch([sys.executable, __file__], workers=2)
     keras.utils.set_random_seed(0)
     genotype = snas_keras.Genotype.load(FOLDER / "genotype.json")
-    child = snas_keras.build_child(SPACE, genotype)
+    child = snas_keras.build_child(SPACE, genotype, filters=24)
     child.compile(keras.optimizers.Adam(0.003), LOSS, metrics=["accuracy"])
     child.fit(x_train, y_train, epochs=15)
     accuracy = child.evaluate(x_test, y_test, return_dict=True)["accuracy"]
