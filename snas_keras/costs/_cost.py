@@ -3,7 +3,7 @@
 import math
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import keras
 
@@ -53,12 +53,18 @@ class CallCost:
     def __init__(self, name: str, documentation: str):
         self.name = self.__name__ = name
         self.__doc__ = documentation
-        self._rules = {}
-        self._operation_rules = {}
+        self._rules: dict[type, Rule] = {}
+        self._operation_rules: dict[str, Rule] = {}
 
+    @overload
     def register(
-        self, kind: type | str, rule: Rule | None = None
-    ) -> Callable[[Rule], Rule] | Rule:
+        self, kind: type | str, rule: None = None
+    ) -> Callable[[Rule], Rule]: ...
+
+    @overload
+    def register(self, kind: type | str, rule: Rule) -> Rule: ...
+
+    def register(self, kind: type | str, rule: Rule | None = None) -> Any:
         """Teach what a type of layer or a raw operation costs.
 
         Args:

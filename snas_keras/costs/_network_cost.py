@@ -1,6 +1,7 @@
 """The costs of a network's layers, sorted by edges, choices and candidates."""
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -72,7 +73,7 @@ def edge_costs(edge: layers.MixedEdge, cost: Any) -> list[float]:
     ]
 
 
-def flat(calls):
+def flat(calls: Iterable[_calls.Call]) -> Iterator[_calls.Call]:
     """Yield calls, of a nested model with mixed edges those inside.
 
     Args:

@@ -55,7 +55,7 @@ def inside(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> list[tuple]:
     Raises:
         NotTraceableError: the call fails, or a kernel cannot be counted.
     """
-    found = []
+    found: list[tuple] = []
     is_symbol = [isinstance(x, keras.KerasTensor) for x in _flat(args, kwargs)]
     specs = [
         tf.TensorSpec(x.shape, x.dtype)

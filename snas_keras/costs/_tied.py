@@ -74,7 +74,7 @@ def extreme(
     found = {n: int(pick(row)) for n, row in rows.items()}
     for names, group in _groups(rows, tied):
         # {weights so far: (cost, candidates)}
-        states = {frozenset(): (0.0, ())}
+        states: Any = {frozenset(): (0.0, ())}
         for step in _steps(names, rows, group):
             states = _best(states, step, sign)
         _, indices = min(states.values(), key=lambda x: (sign * x[0], x[1]))
@@ -121,10 +121,10 @@ def independent(
     parts = [(row, p[n]) for n, row in rows.items() if n not in joint]
     for names, group in groups:
         # {weights so far: {cost: probability}}
-        states = {frozenset(): {0.0: 1.0}}
+        states: Any = {frozenset(): {0.0: 1.0}}
         for name, step in zip(names, _steps(names, rows, group), strict=True):
             states = _spread(states, step, p[name])
-        merged = {}
+        merged: dict[float, float] = {}
         for masses in states.values():
             for cost, mass in masses.items():
                 merged[cost] = merged.get(cost, 0.0) + mass

@@ -15,7 +15,7 @@ import snas_keras
 from snas_keras import costs, layers
 from snas_keras import costs as costs_lib
 from snas_keras._utils import fingerprint, statistics
-from snas_keras.costs import _calls, _machine, _measure_latency
+from snas_keras.costs import _calls, _clock, _machine, _measure_latency
 from snas_keras.layers import _mixed_edge
 
 IMAGE = (None, 16, 16, 8)
@@ -160,7 +160,7 @@ def test_what_does_nothing_costs_nothing(supernet, table):
 def test_no_latency_is_negative(monkeypatch, supernet):
     """Where the program without the layer takes longer, by noise."""
     monkeypatch.setattr(
-        _measure_latency._Clock,
+        _clock.Clock,
         "__call__",
         lambda self, tasks, _: -np.ones((len(tasks), 3)),
     )
@@ -182,7 +182,7 @@ def test_a_program_runs_its_function_on_every_input():
         count.assign_add(1.0)
         return 2.0 * x
 
-    run = _measure_latency._program(function, [tf.ones((2, 3))] * 4)
+    run = _clock._program(function, [tf.ones((2, 3))] * 4)
     count.assign(0.0)
     assert run() == 8.0
     assert count.numpy() == 4.0
@@ -193,26 +193,22 @@ def test_what_interrupts_a_run_does_not_count(monkeypatch, durations):
     """Two of the three runs of a turn are held up."""
     clock, left = [0.0], list(durations)
     timer = types.SimpleNamespace(perf_counter=lambda: clock[0])
-    monkeypatch.setattr(_measure_latency, "time", timer)
+    monkeypatch.setattr(_clock, "time", timer)
 
     def run():
         clock[0] += left.pop(0)
 
-    assert _measure_latency._seconds(run) == 2.0
+    assert _clock._seconds(run) == 2.0
 
 
 def test_copies_of_a_layer_are_not_merged():
     """Four products of one matrix take at least twice as long as one."""
     x = tf.ones((384, 384))
     one, four = (
-        _measure_latency._program(lambda x: x @ x, [x] * copies)
-        for copies in (1, 4)
+        _clock._program(lambda x: x @ x, [x] * copies) for copies in (1, 4)
     )
     seconds = np.array(
-        [
-            [_measure_latency._seconds(one), _measure_latency._seconds(four)]
-            for _ in range(30)
-        ]
+        [[_clock._seconds(one), _clock._seconds(four)] for _ in range(30)]
     )
     fast, slow = seconds.min(0)
     assert slow > 2 * fast
