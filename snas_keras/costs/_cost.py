@@ -87,8 +87,10 @@ class CallCost:
             )
         if rule is None:
             return lambda rule: self.register(kind, rule)
-        is_name = isinstance(kind, str)
-        (self._operation_rules if is_name else self._rules)[kind] = rule
+        if isinstance(kind, str):
+            self._operation_rules[kind] = rule
+        else:
+            self._rules[kind] = rule
         return rule
 
     def __call__(self, layer: Any, input_shape: Any) -> float:

@@ -33,7 +33,7 @@ def share_traces(
             _signature(layer, edge.candidate_input_shape)
             for layer in candidates
         ]
-        kind = (edge.single_path, edge.compute_dtype, *signatures)
+        kind = (*_settings(edge), *signatures)
         if None in signatures or jit_compile:
             kind = edge
         if kind not in traces:
@@ -45,6 +45,22 @@ def share_traces(
                 nested=not jit_compile,
             )
         edge.trace = traces[kind] if recompute or not jit_compile else None
+
+
+def _settings(edge):
+    """Return what an edge computes by itself, and which candidates are tied."""
+    places = {id(v): place for place, v in enumerate(edge.variables)}
+    return (
+        edge.single_path,
+        edge.is_spread,
+        edge.compute_dtype,
+        edge.output_dtype,
+        str(edge.input_dtypes),
+        *(
+            tuple(places[id(v)] for v in layer.variables)
+            for layer in edge.candidates.values()
+        ),
+    )
 
 
 def _signature(layer, input_shape):

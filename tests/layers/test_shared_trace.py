@@ -171,6 +171,28 @@ def test_layers_of_equal_configs_and_other_code_compute_their_own(third):
     np.testing.assert_allclose(y, X * 6.0, rtol=1e-6)
 
 
+def test_tied_candidates_do_not_share_with_those_that_are_not():
+    """One layer twice, and two layers alike: y = x (w/2 + w/2) and so on."""
+    x = np.float32([[1.0, 2.0]])
+    pair = []
+    for is_tied in (True, False):
+        first = keras.layers.Dense(2, use_bias=False)
+        second = first if is_tied else keras.layers.Dense(2, use_bias=False)
+        one = layers.MixedEdge({"a": first, "b": second})
+        one(x, np.float32([0.5, 0.5]))
+        pair.append(one)
+    layers.share_traces(pair)
+    assert pair[0].trace is not pair[1].trace
+
+    @tf.function
+    def step(x, w):
+        return [one(x, w) for one in pair]
+
+    for one, y in zip(pair, step(x, np.float32([0.5, 0.5])), strict=True):
+        kernels = [np.array(c.kernel) for c in one.candidates.values()]
+        np.testing.assert_allclose(y, x @ sum(kernels) / 2, rtol=1e-5)
+
+
 def test_layers_of_other_configs_do_not_share():
     first = edge(keras.layers.Rescaling(1.0), 7)
     second = edge(keras.layers.Rescaling(2.0), 7)
