@@ -1,6 +1,8 @@
 """The paper's cell, and what the built-in spaces share."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -20,18 +22,18 @@ CELL_OPERATIONS = (
 
 
 def cell(
-    choose,
-    name,
-    before,
-    previous,
-    filters,
-    strides=1,
-    halve_before=False,
-    nodes=4,
-    candidates=CELL_OPERATIONS,
-    affine=True,
-    drop_path=0.0,
-):
+    choose: Callable[..., Any],
+    name: str,
+    before: Any,
+    previous: Any,
+    filters: int,
+    strides: int = 1,
+    halve_before: bool = False,
+    nodes: int = 4,
+    candidates: Any = CELL_OPERATIONS,
+    affine: bool = True,
+    drop_path: float = 0.0,
+) -> Any:
     """Give the paper's cell: a small graph whose edges are choices.
 
     States 0 and 1 are the outputs of the two cells before. Every node is the
@@ -82,7 +84,31 @@ def cell(
     return keras.layers.Concatenate()(states[2:])
 
 
-def edge(choose, name, x, filters, strides, candidates, affine, drop_path):
+def edge(
+    choose: Callable[..., Any],
+    name: str,
+    x: Any,
+    filters: int,
+    strides: int,
+    candidates: Any,
+    affine: bool,
+    drop_path: float,
+) -> Any:
+    """Choose the layer of one edge, and call it.
+
+    Args:
+        choose: the interpreter.
+        name: str, of the choice.
+        x: tensor, shape (batch, height, width, channels).
+        filters: int.
+        strides: int.
+        candidates: names of operations, or {candidate name: operation}.
+        affine: bool, whether batch norms learn scale and offset.
+        drop_path: float, probability to drop the edge for an example.
+
+    Returns:
+        Tensor.
+    """
     if not hasattr(candidates, "items"):
         candidates = {operation: operation for operation in candidates}
     layer = choose(
@@ -99,18 +125,45 @@ def edge(choose, name, x, filters, strides, candidates, affine, drop_path):
     return x
 
 
-def maker(operation, filters, strides=1, affine=True):
-    """Return a function that makes the layer: most are never wanted."""
+def maker(
+    operation: Any, filters: int, strides: int = 1, affine: bool = True
+) -> Callable[[], Any]:
+    """Return a function that makes the layer: most are never used.
+
+    Args:
+        operation: str or function, as for `get`.
+        filters: int.
+        strides: int, default 1.
+        affine: bool, default True.
+
+    Returns:
+        Function () -> layer.
+    """
     return functools.partial(
         _operations.get(operation), filters, strides, affine
     )
 
 
-def summed(terms):
+def summed(terms: Any) -> Any:
+    """Add tensors, or return the only one.
+
+    Args:
+        terms: list of tensors of one shape.
+    """
     return keras.layers.Add()(terms) if len(terms) > 1 else terms[0]
 
 
-def stem(inputs, filters, strides):
+def stem(inputs: Any, filters: int, strides: int) -> Any:
+    """Build the convolution and batch norm before the cells.
+
+    Args:
+        inputs: tensor, shape (batch, height, width, channels).
+        filters: int.
+        strides: int.
+
+    Returns:
+        Tensor.
+    """
     x = inputs
     if strides > 1:
         x = keras.layers.ZeroPadding2D(1)(x)
@@ -124,6 +177,15 @@ def stem(inputs, filters, strides):
     return _operations.batch_norm()(x)
 
 
-def classifier(classes, name="logits"):
+def classifier(classes: int, name: str = "logits") -> Any:
+    """Make the last layer.
+
+    Args:
+        classes: int.
+        name: str, default "logits".
+
+    Returns:
+        Dense, float32 under every policy.
+    """
     # Logits stay float32 under mixed precision.
     return keras.layers.Dense(classes, dtype="float32", name=name)

@@ -1,9 +1,8 @@
 """A genotype: which candidate every choice of a search space takes."""
 
-import collections.abc
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from snas_keras._utils import files
 
@@ -11,7 +10,7 @@ FORMAT = "snas_keras.genotype"
 VERSION = 1
 
 
-class Genotype(collections.abc.Mapping):
+class Genotype(Mapping[str, str]):
     """An immutable mapping from choice names to candidate names.
 
     It is what a search ends with, and all that is needed to build the child
@@ -48,19 +47,19 @@ class Genotype(collections.abc.Mapping):
                 )
         self._choices = choices
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> str:
         return self._choices[name]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._choices)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._choices)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(frozenset(self._choices.items()))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Genotype({self._choices})"
 
     def check(self, choices: Mapping[str, Iterable[str]]) -> "Genotype":
@@ -136,7 +135,11 @@ class Genotype(collections.abc.Mapping):
         return cls(content["choices"])
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Write the genotype as a JSON file, whole or not at all."""
+        """Write the genotype as a JSON file, whole or not at all.
+
+        Args:
+            path: path of the file; one that is there is replaced.
+        """
         with files.replacing(path) as temporary:
             temporary.write_text(self.to_json(), encoding="utf-8")
 

@@ -6,6 +6,8 @@ stride 2 is symmetric, as in the paper's code (TensorFlow's "same" is not).
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -13,13 +15,22 @@ from snas_keras import layers
 from snas_keras._utils import checks
 
 
-def none(filters, strides=1, affine=True):
-    """Make the candidate that cuts the edge: all zeros."""
+def none(filters: int, strides: int = 1, affine: bool = True) -> Any:
+    """Make the candidate that cuts the edge: all zeros.
+
+    Args:
+        filters: int, not used.
+        strides: int, default 1.
+        affine: bool, not used.
+
+    Returns:
+        Zero.
+    """
     del filters, affine
     return layers.Zero(strides)
 
 
-def skip_connect(filters, strides=1, affine=True):
+def skip_connect(filters: int, strides: int = 1, affine: bool = True) -> Any:
     """Make the identity, or a factorized reduce where the edge has stride 2.
 
     Args:
@@ -36,7 +47,14 @@ def skip_connect(filters, strides=1, affine=True):
     return layers.FactorizedReduce(filters, affine)
 
 
-def max_pool(filters, strides=1, affine=True, *, size, norm=True):
+def max_pool(
+    filters: int,
+    strides: int = 1,
+    affine: bool = True,
+    *,
+    size: int,
+    norm: bool = True,
+) -> Any:
     """Make a max pooling with symmetric padding, then batch norm.
 
     The padding never wins: it counts as minus infinity.
@@ -55,7 +73,14 @@ def max_pool(filters, strides=1, affine=True, *, size, norm=True):
     return _pool("max", size, strides, affine, norm)
 
 
-def avg_pool(filters, strides=1, affine=True, *, size, norm=True):
+def avg_pool(
+    filters: int,
+    strides: int = 1,
+    affine: bool = True,
+    *,
+    size: int,
+    norm: bool = True,
+) -> Any:
     """Make an average pooling that does not count the padding, then batch norm.
 
     Args:
@@ -73,7 +98,9 @@ def avg_pool(filters, strides=1, affine=True, *, size, norm=True):
     return _pool("avg", size, strides, affine, norm)
 
 
-def sep_conv(filters, strides=1, affine=True, *, size):
+def sep_conv(
+    filters: int, strides: int = 1, affine: bool = True, *, size: int
+) -> Any:
     """Make two separable convolutions, each behind a ReLU, each batch normed.
 
         [relu, depthwise size x size, pointwise 1 x 1, batch norm] twice
@@ -102,7 +129,9 @@ def sep_conv(filters, strides=1, affine=True, *, size):
     )
 
 
-def dil_conv(filters, strides=1, affine=True, *, size):
+def dil_conv(
+    filters: int, strides: int = 1, affine: bool = True, *, size: int
+) -> Any:
     """Make a separable convolution of dilation 2 behind a ReLU, batch normed.
 
     At stride 2 only pixels of even rows and columns are read, at distance 2:
@@ -130,7 +159,9 @@ def dil_conv(filters, strides=1, affine=True, *, size):
     )
 
 
-def nor_conv(filters, strides=1, affine=True, *, size):
+def nor_conv(
+    filters: int, strides: int = 1, affine: bool = True, *, size: int
+) -> Any:
     """Make a plain convolution behind a ReLU, batch normed.
 
         relu, conv size x size, batch norm
@@ -163,12 +194,19 @@ def nor_conv(filters, strides=1, affine=True, *, size):
     )
 
 
-def batch_norm(affine=True):
-    """Make a batch norm with the paper's momentum 0.9 and epsilon 1e-5."""
+def batch_norm(affine: bool = True) -> Any:
+    """Make a batch norm with the paper's momentum 0.9 and epsilon 1e-5.
+
+    Args:
+        affine: bool, whether it learns scale and offset, default True.
+
+    Returns:
+        FusedBatchNormalization.
+    """
     return layers.FusedBatchNormalization(center=affine, scale=affine)
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "none": none,
     "max_pool_3x3": functools.partial(max_pool, size=3),
     "avg_pool_3x3": functools.partial(avg_pool, size=3),
@@ -184,7 +222,7 @@ OPERATIONS = {
 }
 
 
-def get(operation):
+def get(operation: str | Callable[..., Any]) -> Callable[..., Any]:
     """Look an operation up by name; a callable is returned as it is.
 
     Args:

@@ -15,7 +15,9 @@ from snas_keras._utils import names as names_lib
 from snas_keras.spaces import _genotype
 
 
-def search_space(function):
+def search_space(
+    function: Callable[..., tuple[Any, Any]],
+) -> Callable[..., "SearchSpace"]:
     """Turn a function f(choose, **options) into a maker of search spaces.
 
     The function builds a Keras functional network and returns (inputs,
@@ -56,10 +58,10 @@ def search_space(function):
         )
 
     @functools.wraps(function)
-    def make(**options):
+    def make(**options: Any) -> SearchSpace:
         return SearchSpace(function, **options)
 
-    make.__signature__ = _without_choose(function)
+    vars(make)["__signature__"] = _without_choose(function)
     return make
 
 
@@ -80,7 +82,9 @@ class SearchSpace:
         TypeError: an option is not one of the function's.
     """
 
-    def __init__(self, function, **options):
+    def __init__(
+        self, function: Callable[..., tuple[Any, Any]], **options: Any
+    ):
         signature = _without_choose(function)
         try:
             signature.bind(**options)
@@ -93,20 +97,27 @@ class SearchSpace:
         self.options = options
         self.name = names_lib.scope_name(function.__name__)
 
-    def __call__(self, choose):
+    def __call__(self, choose: Callable[..., Any]) -> tuple[Any, Any]:
         inputs, outputs = self.function(_consistent(choose), **self.options)
         return inputs, outputs
 
-    def with_options(self, **options):
-        """Return the same space with some options changed."""
+    def with_options(self, **options: Any) -> "SearchSpace":
+        """Return the same space with some options changed.
+
+        Args:
+            **options: those to change.
+
+        Raises:
+            TypeError: an option is not one of the function's.
+        """
         return SearchSpace(self.function, **{**self.options, **options})
 
-    def choices(self):
+    def choices(self) -> dict[str, tuple[str, ...]]:
         """Return {choice name: tuple of candidate names}, in program order."""
         return dict(self._choices)
 
     @functools.cached_property
-    def _choices(self):
+    def _choices(self) -> dict[str, tuple[str, ...]]:
         found = {}
 
         def choose(name, candidates):
@@ -130,11 +141,11 @@ class SearchSpace:
             random.setstate(state)
         return names_lib.check_choices(found)
 
-    def size(self):
+    def size(self) -> int:
         """Return the number of child networks, prod_choice K_choice."""
         return math.prod(len(c) for c in self._choices.values())
 
-    def random_genotype(self, seed):
+    def random_genotype(self, seed: int) -> _genotype.Genotype:
         """Draw a child network uniformly.
 
         Args:
@@ -151,13 +162,17 @@ class SearchSpace:
             }
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         options = "".join(f", {k}={v!r}" for k, v in self.options.items())
         return f"SearchSpace({self.name}{options})"
 
 
-def check_space(space):
-    """Return `space`, or raise TypeError if it is not a SearchSpace."""
+def check_space(space: Any) -> SearchSpace:
+    """Return `space`, or raise TypeError if it is not a SearchSpace.
+
+    Args:
+        space: what was given.
+    """
     if not isinstance(space, SearchSpace):
         raise TypeError(
             "Expected a SearchSpace; make one by calling the function that "
@@ -166,7 +181,7 @@ def check_space(space):
     return space
 
 
-def unique_names():
+def unique_names() -> Callable[[str], str]:
     """Return a function that makes layer names of choices, each only once.
 
     A name seen before gets _1, _2, ... appended.

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Mapping
 
 from snas_keras.spaces import _cell, _genotype
 from snas_keras.spaces.zoo import _nasbench201
@@ -19,7 +20,7 @@ DARTS_OPERATIONS = {
 }
 
 
-def from_text(text):
+def from_text(text: str) -> _genotype.Genotype:
     """Read a genotype as the code of SNAS and DARTS writes it.
 
         Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6),
@@ -63,7 +64,9 @@ def from_text(text):
     return _genotype.Genotype(choices)
 
 
-def to_text(genotype, pairs_per_node=None):
+def to_text(
+    genotype: Mapping[str, str], pairs_per_node: int | None = None
+) -> str:
     """Write a genotype as the code of SNAS and DARTS reads it.
 
     Args:
@@ -96,7 +99,7 @@ def to_text(genotype, pairs_per_node=None):
     return f"Genotype({', '.join(parts)})"
 
 
-def from_nasbench201(text):
+def from_nasbench201(text: str) -> _genotype.Genotype:
     """Read an architecture string of NAS-Bench-201.
 
         |op~0|+|op~0|op~1|+|op~0|op~1|op~2|
@@ -139,7 +142,7 @@ def from_nasbench201(text):
     )
 
 
-def to_nasbench201(genotype):
+def to_nasbench201(genotype: Mapping[str, str]) -> str:
     """Write a genotype as an architecture string of NAS-Bench-201.
 
     Args:
