@@ -182,7 +182,11 @@ def model_calls(
 
 
 def batch_size(network: keras.Model) -> int:
-    """Return the batch that a model's inputs are fixed to, or one."""
+    """Return the batch that a model's inputs are fixed to, or one.
+
+    Args:
+        network: functional Keras model.
+    """
     return keras.tree.flatten(network.input)[0].shape[0] or 1
 
 

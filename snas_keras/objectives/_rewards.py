@@ -121,7 +121,12 @@ def constrained(
 
 
 def check_metrics(metrics: Mapping[str, float], names: Iterable[str]) -> None:
-    """Raise ValueError if one of the metrics is missing."""
+    """Raise ValueError if one of the metrics is missing.
+
+    Args:
+        metrics: {metric name: value}.
+        names: iterable of str, the metrics that are needed.
+    """
     missing = sorted(set(names) - set(metrics))
     if missing:
         raise ValueError(

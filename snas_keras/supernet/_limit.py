@@ -245,21 +245,43 @@ class Limit:
             return float(limit.rstrip("% ")) / 100.0 * self.cost.maximum
         return limit
 
-    def expected(self, architecture):
-        """Return the expected cost of a child, float32 scalar tensor."""
+    def expected(self, architecture: Any) -> Any:
+        """Return the expected cost of a child.
+
+        Args:
+            architecture: Architecture.
+
+        Returns:
+            float32 scalar tensor, in the cost's unit.
+        """
         return cost_under(self.cost, architecture.probabilities())
 
-    def applied(self, weight, architecture):
+    def applied(self, weight: Any, architecture: Any) -> Any:
         """Return the weight of this step's penalty.
 
-        weight * exp(clip(50 * (expected cost - aim) / scale, -3, 3))
+            weight * exp(clip(50 * (expected cost - aim) / scale, -3, 3))
+
+        Args:
+            weight: float32 scalar tensor.
+            architecture: Architecture.
+
+        Returns:
+            float32 scalar tensor.
         """
         excess = (self.expected(architecture) - self.aim) / self.scale
         swing = ops.clip(_GAIN * ops.stop_gradient(excess), -_SWING, _SWING)
         return weight * ops.exp(swing)
 
-    def moved(self, weight, architecture):
-        """Return the weight of the next step."""
+    def moved(self, weight: Any, architecture: Any) -> Any:
+        """Return the weight of the next step.
+
+        Args:
+            weight: float32 scalar tensor, of this step.
+            architecture: Architecture, with the logits that the step left.
+
+        Returns:
+            float32 scalar tensor.
+        """
         cost = ops.maximum(
             self.expected(architecture),
             cost_under(self.cost, architecture.mode()),

@@ -37,7 +37,11 @@ def as_structure(data: typing.Any, name: str) -> typing.Any:
 
 
 def arrays_of(structure: typing.Any) -> list:
-    """Return the arrays of a structure, those that are None left out."""
+    """Return the arrays of a structure, those that are None left out.
+
+    Args:
+        structure: as `as_structure` returns it.
+    """
     if structure is None:
         return []
     if isinstance(structure, Mapping):
