@@ -319,3 +319,28 @@ def test_a_choice_in_a_model_within_the_program_is_refused_by_name():
 
     with pytest.raises(ValueError, match="as a function.*'encode'"):
         snas_keras.build_supernet(modular())
+
+
+def test_arguments_keep_their_places():
+    """Queries and values are of different lengths."""
+    query, value = keras.Input((3, 8)), keras.Input((5, 8))
+    inputs, is_spread = layers.joined((query, value), {})
+    args, kwargs = layers.arguments(KL.Dense(1), inputs, is_spread)
+    assert args == (query, value)
+    assert kwargs == {}
+    inputs, is_spread = layers.joined((query,), {"value": value})
+    args, kwargs = layers.arguments(KL.Dense(1), inputs, is_spread)
+    assert (args, kwargs) == ((query,), {"value": value})
+
+
+def test_a_loaded_edge_keeps_the_dtype_of_its_inputs(tmp_path):
+    inputs = keras.Input((2,), dtype="float64")
+    mixed = layers.MixedEdge(
+        {"skip": KL.Identity(dtype="float64"), "same": layers.Zero()}, "block"
+    )
+    weights = keras.Input(batch_shape=(2,))
+    model = keras.Model([inputs, weights], mixed(inputs, weights))
+    model.save(tmp_path / "edge.keras")
+    loaded = keras.models.load_model(tmp_path / "edge.keras")
+    edges = [layers.mixed_edges(x)[0] for x in (model, loaded)]
+    assert [e.output_dtype for e in edges] == ["float64", "float64"]

@@ -41,11 +41,11 @@ def shrunk(choose):
     return inputs, fixed(x)
 
 
-def supernet_of(space, estimator="relaxed"):
+def supernet_of(space, estimator="relaxed", recompute=False, **options):
     keras.utils.set_random_seed(2)
-    supernet = snas_keras.build_supernet(space, estimator)
+    supernet = snas_keras.build_supernet(space, estimator, recompute=recompute)
     supernet.compile(
-        keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0), "mse"
+        keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0), "mse", **options
     )
     return supernet
 
@@ -109,3 +109,48 @@ def test_a_weight_that_a_layer_changes_while_called_is_changed(estimator):
     [edge] = snas_keras.layers.mixed_edges(supernet.network)
     kernel = np.array(edge.candidates["normal"].layer.kernel)
     assert np.linalg.norm(kernel, 2) == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize("estimator", ["relaxed", "single_path"])
+@pytest.mark.parametrize(
+    "options",
+    [{"recompute": True}, {"jit_compile": True}, {"run_eagerly": True}],
+    ids=["recompute", "XLA", "eager"],
+)
+def test_losses_are_the_same_however_a_step_is_computed(estimator, options):
+    losses = [
+        supernet_of(shrunk(), estimator, **how).train_on_batch(X, Y)
+        for how in ({}, options)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"recompute": True}, {"jit_compile": True}]
+)
+def test_noise_is_drawn_anew_in_every_step_and_edge(options):
+    """Of two edges alike, in two steps: four different masks of dropout."""
+
+    @snas_keras.search_space
+    def noisy(choose):
+        inputs = keras.Input((50,))
+        block = {"drop": KL.Dropout(0.5), "other": KL.Dropout(0.5)}
+        return inputs, [choose(name, dict(block))(inputs) for name in "ab"]
+
+    supernet = supernet_of(noisy(), "single_path", **options)
+    x = np.ones((4, 50), "float32")
+    seen = []
+
+    def recorded(y_true, y_pred):
+        del y_true
+        return keras.ops.mean(y_pred * np.arange(50.0), axis=-1)
+
+    supernet.compile(
+        loss=recorded, metrics=[], jit_compile=options.get("jit_compile")
+    )
+    for _ in range(2):
+        logs = supernet.train_on_batch(x, [x, x], return_dict=True)
+        seen.append(logs["task_loss"])
+        supernet.reset_metrics()
+    assert abs(seen[0] - seen[1]) > 1e-6

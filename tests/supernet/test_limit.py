@@ -372,7 +372,7 @@ def is_within(genotype, costs, limits):
 
 
 def test_every_limit_counts_not_only_the_first():
-    architecture = architecture_with({"a": [2.0, 0.0], "b": [2.0, 0.0]})
+    architecture = architecture_with({"a": [2.0, 0.0], "b": [4.0, 0.0]})
     first = planted_cost({"a": [1.0, 0.0], "b": [0.0, 0.0]})
     second = planted_cost({"a": [0.0, 0.0], "b": [1.0, 0.0]})
     limits = [

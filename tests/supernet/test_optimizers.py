@@ -57,14 +57,20 @@ def test_what_an_optimizer_keeps_for_a_candidate_stands_still_too(
 ):
     supernet = snas_keras.build_supernet(dense_space, "single_path")
     supernet.compile(keras.optimizers.Adam(0.01), loss="mae")
+    x, y = features[0], np.ones((64, 3))
+    for _ in range(6):
+        supernet.train_on_batch(x, y)
     supernet.architecture.logits["block_0"].assign([60.0, -60.0, -60.0])
     weights = _optimizers.parts(supernet.optimizer)[1]
     [edge, _] = snas_keras.layers.mixed_edges(supernet.network)
     path = edge.candidates["tanh"].kernel.path.replace("/", "_")
     kept = [v for v in weights.variables if path in v.path]
+    before = [np.array(v) for v in kept]
     assert len(kept) == 2
-    supernet.train_on_batch(features[0], np.ones((64, 3)))
-    assert not any(np.any(np.array(v)) for v in kept)
+    assert all(np.any(value) for value in before)
+    supernet.train_on_batch(x, y)
+    for variable, value in zip(kept, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
 
 
 def test_a_scheduler_of_rates_leaves_that_of_the_logits(dense_space, features):
