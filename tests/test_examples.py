@@ -80,7 +80,7 @@ def test_the_programs_on_extending_run(tmp_path):
     program = "\n".join(programs_of("docs/extending.md"))
     (tmp_path / "program.py").write_text(program)
     run(tmp_path / "program.py", cwd=tmp_path)
-    assert program.count("testing.check_") == 6
+    assert program.count("testing.check_") == 7
 
 
 def test_the_first_program_of_the_readme_is_short_and_uses_no_name_twice():

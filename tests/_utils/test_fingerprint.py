@@ -50,10 +50,22 @@ def functional(function):
     return keras.Model(x, KL.Lambda(function)(KL.Dense(4)(x)))
 
 
+def scaled(factor):
+    """Return a closure, of which a config says the name alone."""
+
+    def times(x):
+        return factor * x
+
+    return times
+
+
 DIFFERENT = {
-    "closures": [KL.Activation(lambda x, n=n: x * n) for n in (1.0, 2.0)],
+    "closures": [KL.Activation(scaled(n)) for n in (1.0, 2.0)],
     "functions given to Dense": [
-        KL.Dense(3, activation=lambda x, n=n: x * n) for n in (1.0, 2.0)
+        KL.Dense(3, activation=scaled(n)) for n in (1.0, 2.0)
+    ],
+    "functions given to a cell": [
+        KL.RNN(KL.SimpleRNNCell(3, activation=scaled(n))) for n in (1.0, 2.0)
     ],
     "Lambda layers": [KL.Lambda(lambda x, n=n: x * n) for n in (1.0, 2.0)],
     "classes of one name": [subclass(), subclass()],
@@ -77,8 +89,9 @@ DIFFERENT = {
 @pytest.mark.parametrize("kind", DIFFERENT)
 def test_other_code_has_another_fingerprint(kind):
     one, other = DIFFERENT[kind]
-    assert code(one) == code(one)
-    assert code(one) != code(other)
+    shape = (None, 5, 4) if "cell" in kind else SHAPE
+    assert code(one, shape) == code(one, shape)
+    assert code(one, shape) != code(other, shape)
 
 
 def square(x):

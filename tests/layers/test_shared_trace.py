@@ -142,6 +142,13 @@ def test_tables_of_each_layer_are_its_own():
     assert tables[0] != tables[1]
 
 
+def _times(number):
+    def times(x):
+        return x * number
+
+    return times
+
+
 class Hides(keras.layers.Layer):
     """Keeps a number that its config does not name."""
 
@@ -159,7 +166,7 @@ class Hides(keras.layers.Layer):
 @pytest.mark.parametrize(
     "third",
     [
-        lambda n: keras.layers.Activation(lambda x: x * n),
+        lambda n: keras.layers.Activation(_times(n)),
         lambda n: keras.layers.Lambda(lambda x: x * n),
         Hides,
     ],
