@@ -521,7 +521,7 @@ def odd_names():
         for name in ("a|b", "|none~0|", "x", "déjà vu", "0->1", "$x_1$ $y$"):
             candidates = {"<b>|": KL.Dense(4), "skip_|": KL.Identity()}
             x = choose(name, candidates)(x)
-        return inputs, KL.Dense(1, name="a_b_<b>")(x)
+        return inputs, KL.Dense(1, name="a_b")(x)
 
     return {
         "space": names(),

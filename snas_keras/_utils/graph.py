@@ -32,6 +32,28 @@ def calls(function: keras.Function, inputs: Any) -> list[tuple]:
     return found
 
 
+def operations(outputs: Any) -> list[keras.Operation]:
+    """List the operations that Keras tensors were computed by, each once.
+
+    A Function has them as an attribute, but refuses names that occur twice.
+
+    Args:
+        outputs: structure of KerasTensors.
+
+    Returns:
+        list of keras.Operation, those of the inputs among them.
+    """
+    found, waiting, seen = {}, keras.tree.flatten(outputs), set()
+    while waiting:
+        operation, index, _ = waiting.pop()._keras_history
+        if (id(operation), index) in seen:
+            continue
+        seen.add((id(operation), index))
+        found[id(operation)] = operation
+        waiting.extend(operation._inbound_nodes[index].input_tensors)
+    return list(found.values())
+
+
 def output_spec(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
     """Return what an operation gives, with all sizes that can be known.
 

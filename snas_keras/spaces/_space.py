@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from snas_keras import layers
+from snas_keras._utils import graph
 from snas_keras._utils import names as names_lib
 from snas_keras.spaces import _genotype
 
@@ -260,4 +261,18 @@ def as_functional(
                 f"Search space {space.name!r} must return (inputs, outputs), "
                 f"both Keras tensors. Received: {tensor!r}"
             )
+    _rename_edges(outputs)
     return inputs, outputs
+
+
+def _rename_edges(outputs):
+    """Give an edge another name where a layer or an input has its own."""
+    found = graph.operations(outputs)
+    edges = [x for x in found if isinstance(x, layers.MixedEdge)]
+    taken = {x.name for x in found if not isinstance(x, layers.MixedEdge)}
+    for edge in edges:
+        name, number = edge.name, 0
+        while edge.name in taken:
+            number += 1
+            edge.name = f"{name}_choice_{number}"
+        taken.add(edge.name)

@@ -258,3 +258,35 @@ def test_a_chain_of_own_layers_becomes_stock_layers(tiny_space):
         modules = {type(x).__module__ for x in child._flatten_layers()}
         assert all(module.startswith("keras.") for module in modules)
     assert layers.to_stock(keras.layers.ReLU()).name.startswith("re_lu")
+
+
+def test_a_choice_may_be_called_as_an_input_or_a_layer_is():
+    """The names that a program gives stay; the edges take others."""
+
+    @snas_keras.search_space
+    def names(choose):
+        x = inputs = keras.Input((3,), name="x")
+        for name in ("x", "dense", "x"):
+            layer = keras.layers.Dense(3)
+            x = choose(name, {"dense": layer, "skip": keras.layers.Identity()})(
+                x
+            )
+        return inputs, keras.layers.Dense(2, name="dense")(x)
+
+    supernet = snas_keras.build_supernet(names())
+    assert supernet.network.output_names == ["dense"]
+    assert "x" in [layer.name for layer in supernet.network.layers]
+    data = keras.ops.ones((2, 3))
+    genotype = {"x": "dense", "dense": "skip"}
+    child = snas_keras.convert(supernet, genotype)
+    assert child.input.name == "x"
+    assert child.count_params() == 2 * 12 + 8
+    np.testing.assert_array_equal(
+        child(data),
+        supernet.network(
+            [
+                data,
+                supernet.architecture.one_hot({"x": "dense", "dense": "skip"}),
+            ]
+        ),
+    )
