@@ -80,7 +80,7 @@ data = np.load(folder + "/data.npz")
 supernet = keras.models.load_model(folder + "/search.keras")
 before = supernet.predict(data["x"], verbose=0)
 supernet.fit(data["x"], data["y"], batch_size=8, shuffle=False, verbose=0)
-resource = supernet.search_metrics.resource_losses[0].resource
+resource = supernet.penalties.resources[0]
 variables = supernet.variables + supernet.optimizer.variables
 np.savez(folder + "/after.npz", before=before, resource=repr(resource),
          *[v.numpy() for v in variables])
