@@ -14,7 +14,24 @@ from snas_keras.costs import _calls, _shapes, _tensorflow_calls
 Rule = Callable[[Any, Any], float]
 
 
-class CallCost:
+class _Named:
+    """A cost that is one object by its name, as a function is.
+
+    Copies are the cost itself, so that what it is taught later holds for them.
+    A pickle finds it by name in the module that holds it.
+    """
+
+    def __init__(self, name: str, documentation: str):
+        self.name = self.__name__ = name
+        self.__doc__ = documentation
+        # So that pickle looks for it, and not in the module of the class.
+        self.__module__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+class CallCost(_Named):
     """A cost of every call: a rule for each type of layer and operation.
 
     A layer without a rule costs what the calls inside it cost: those of a
@@ -51,8 +68,7 @@ class CallCost:
     """
 
     def __init__(self, name: str, documentation: str):
-        self.name = self.__name__ = name
-        self.__doc__ = documentation
+        super().__init__(name, documentation)
         self._rules: dict[type, Rule] = {}
         self._operation_rules: dict[str, Rule] = {}
 
@@ -151,7 +167,8 @@ class CallCost:
         kind = type(layer).__name__
         if not isinstance(layer, keras.layers.Layer):
             return (
-                f"The cost {self.name!r} does not know the operation {kind}. "
+                f"The cost {self.name!r} does not know the operation {kind} "
+                f"({layer.name!r}). "
                 + self._lesson(f'"{kind}"', "operation, shapes", "shapes[0]")
             )
         is_stock = getattr(keras.layers, kind, None) is type(layer)
@@ -172,7 +189,7 @@ class CallCost:
         return "Teach it:\n" + textwrap.indent(textwrap.dedent(code), "    ")
 
 
-class WeightCost:
+class WeightCost(_Named):
     """A cost of every weight: of one that is used twice it counts once.
 
     Weights are what is trained or frozen; moving statistics and the state of
@@ -205,8 +222,7 @@ class WeightCost:
         documentation: str,
         of_weight: Callable[[keras.Variable], float],
     ):
-        self.name = self.__name__ = name
-        self.__doc__ = documentation
+        super().__init__(name, documentation)
         self.of_weight = of_weight
 
     def __call__(self, layer: Any, input_shape: Any = None) -> float:

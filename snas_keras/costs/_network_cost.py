@@ -1,5 +1,6 @@
 """The costs of a network's layers, sorted by edges, choices and candidates."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -68,7 +69,7 @@ def edge_costs(edge: layers.MixedEdge, cost: Any) -> list[float]:
         for layer in edge.candidates.values()
     ]
     return [
-        _checked(_of_call(function, call), edge, name)
+        _checked(_of_call(function, call), f"candidate {name!r}")
         for name, call in zip(edge.candidates, calls, strict=True)
     ]
 
@@ -101,7 +102,9 @@ def _by_calls(calls, cost, batch):
     for call in calls:
         edge = call.operation
         if not isinstance(edge, layers.MixedEdge):
-            fixed += _checked(_of_call(cost, call))
+            with _located("Outside the choices"):
+                value = _of_call(cost, call)
+            fixed += _checked(value, f"layer {edge.name!r}")
             continue
         costs = edges.setdefault(edge, np.zeros(len(edge.candidates)))
         for index, (name, layer) in enumerate(edge.candidates.items()):
@@ -115,14 +118,20 @@ def _by_calls(calls, cost, batch):
 
 
 def _of_candidate(cost, call, edge, name, layer):
-    try:
+    place = f"{name!r} of choice {edge.choice!r}"
+    with _located(f"Candidate {place}"):
         value = _of_call(cost, _calls.edge_call(edge, layer, call.args[0]))
+    return _checked(value, f"candidate {place}")
+
+
+@contextlib.contextmanager
+def _located(place):
+    """Let errors say where in the network they were met."""
+    try:
+        yield
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(
-            f"Candidate {name!r} of choice {edge.choice!r}: {error}"
-        ) from error
-    return _checked(value, edge, name)
+        raise kind(f"{place}: {error}") from error
 
 
 def _of_call(cost, call):
@@ -131,13 +140,12 @@ def _of_call(cost, call):
     return call.times * cost(call.operation, call.input_shape)
 
 
-def _checked(value, edge=None, name=None):
+def _checked(value, place):
     value = float(value)
     if 0 <= value < float("inf"):
         return value
-    place = f" for candidate {name!r} of choice {edge.choice!r}" if edge else ""
     raise ValueError(
-        f"A cost must be finite and not negative. Received: {value}{place}"
+        f"A cost must be finite and not negative. Received: {value} for {place}"
     )
 
 
@@ -160,13 +168,18 @@ def _by_weights(calls, cost):
             for index, layer in enumerate(edge.candidates.values())
         ]
         table.setdefault(edge.choice, []).append(
-            [_checked(sum(map(cost.of_weight, weights))) for weights in row]
+            [_sum_of(weights, cost) for weights in row]
         )
     return NetworkCost(
-        _checked(sum(map(cost.of_weight, fixed.values()))),
+        _sum_of(fixed.values(), cost),
         {name: np.array(rows, "float64") for name, rows in table.items()},
         _tied_weights(owners, cost),
     )
+
+
+def _sum_of(weights, cost):
+    costs = [_checked(cost.of_weight(w), f"weight {w.path!r}") for w in weights]
+    return float(sum(costs))
 
 
 def _new_weights(weights, fixed, owners, choice, index):

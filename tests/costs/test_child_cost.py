@@ -367,6 +367,18 @@ def test_what_is_not_known_is_named_with_its_place_and_a_lesson_that_works():
         rules.update(kept)
 
 
+def test_what_is_not_known_outside_the_choices_is_named_too():
+    def program(choose):
+        x = inputs = keras.Input((4, 4))
+        x = Unknown(name="mine")(choose("a", dense())(x))
+        return inputs, ops.det(x)
+
+    supernet = supernet_of(program)
+    message = "(?s)^Outside the choices: Inside layer 'mine': .*operation Inv"
+    with pytest.raises(TypeError, match=message):
+        costs.ChildCost(supernet, "flops")
+
+
 def test_names_of_costs_follow_one_rule(tmp_path):
     class Own:
         name = "own"

@@ -1,5 +1,8 @@
 """Costs of layers, counted by hand."""
 
+import copy
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -340,6 +343,15 @@ def test_shapes_that_are_not_fixed_are_refused():
     message = r"fixed shapes.*Received: shape=\(None, None, None, 4\)"
     with pytest.raises(ValueError, match=message):
         costs.flops(layer, (None, None, None, 4))
+
+
+@pytest.mark.parametrize("name", COST_NAMES)
+def test_copies_of_a_cost_are_the_cost_itself(name):
+    """A tuner copies what it is given, and a resource is saved by the name."""
+    cost = costs.COSTS[name]
+    assert copy.deepcopy(cost) is cost
+    assert copy.copy(cost) is cost
+    assert pickle.loads(pickle.dumps(cost)) is cost
 
 
 def test_get_looks_up_names_and_returns_functions():
