@@ -18,10 +18,12 @@ def scope_name(name: str) -> str:
 
     Example:
 
-    >>> scope_name("block 0"), scope_name("_own"), scope_name("normal_0->2")
-    ('block_0', 'x_own', 'normal_0->2')
+    >>> [scope_name(x) for x in ("block 0", "_own", "normal_0->2", "a>|b")]
+    ['block_0', 'x_own', 'normal_0->2', 'a__b']
     """
     name = re.sub(r"[^A-Za-z0-9_.>-]", "_", name)
+    # What follows a ">" must begin as a name does.
+    name = re.sub(r">(?![A-Za-z0-9.])", "_", name)
     return name if name[0].isalnum() else f"x{name}"
 
 
