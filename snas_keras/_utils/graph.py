@@ -68,7 +68,11 @@ def output_spec(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
     Returns:
         KerasTensor or a structure of such.
     """
-    found = operation.compute_output_spec(*args, **kwargs)
+    try:
+        found = operation.compute_output_spec(*args, **kwargs)
+    except Exception:
+        # Only in a call does Keras cast weights to the precision of inputs.
+        found = operation(*args, **kwargs)
     if _is_open(found) and not _is_open((args, kwargs)):
         return keras.Operation.compute_output_spec(operation, *args, **kwargs)
     return found

@@ -30,6 +30,9 @@ class _Named:
     def __reduce__(self) -> str:
         return self.name
 
+    def __repr__(self) -> str:
+        return f"<cost {self.name!r}>"
+
 
 class CallCost(_Named):
     """A cost of every call: a rule for each type of layer and operation.

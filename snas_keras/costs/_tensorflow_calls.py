@@ -71,7 +71,8 @@ def inside(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> list[tuple]:
         ]
         new = keras.tree.pack_sequence_as((args, kwargs), values)
         with keras.StatelessScope(collect_losses=True):
-            return layer.call(*new[0], **new[1])
+            # Not its `call`, for which Keras casts inputs and weights.
+            return layer(*new[0], **new[1])
 
     try:
         with _recorded(graph_lib.children(layer), found):

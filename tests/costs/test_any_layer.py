@@ -409,6 +409,21 @@ def test_weights_used_by_raw_operations_count():
     assert costs.parameters(layer) == D * 5
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_changes_no_count(policy):
+    class Product(KL.Layer):
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(input_shape[-1], 5))
+
+        def call(self, x):
+            return tf.matmul(x, self.kernel)
+
+    inputs = keras.Input((T, D))
+    x = KL.Dense(D, dtype=policy)(inputs)
+    model = keras.Model(inputs, Product(dtype=policy)(x))
+    assert costs.flops(model, SEQUENCE) == T * D * (D + 5)
+
+
 def test_a_subclass_with_a_call_of_its_own_costs_what_that_does():
     """A dense layer, and a detour of rank one."""
 

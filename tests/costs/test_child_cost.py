@@ -405,11 +405,11 @@ def test_bytes_of_weights_count_once_too():
 
 @pytest.mark.slow
 def test_costs_of_many_choices_are_read_in_seconds():
-    """500 choices of 8 candidates, two of them sequences."""
+    """200 choices of 8 candidates, as quickly as 200 times one choice."""
 
     def program(choose):
         x = inputs = keras.Input((4, 4, 2))
-        for index in range(500):
+        for index in range(200):
             candidates = {
                 f"conv_{k}": KL.Conv2D(2, k, padding="same")
                 for k in range(1, 7)
@@ -426,7 +426,7 @@ def test_costs_of_many_choices_are_read_in_seconds():
         assert found.minimum == 0.0
         assert found.probability_within(found.maximum) == 1.0
         assert 0 < found.probability_within(found.maximum / 3) < 1
-    assert time.perf_counter() - start < 30
+    assert time.perf_counter() - start < 15
 
 
 def both_tied(choose):
