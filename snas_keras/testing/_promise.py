@@ -1,11 +1,14 @@
 """What all checks share: promises, and comparisons of structures."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
+
+from snas_keras import supernet as supernet_lib
 
 
 @contextlib.contextmanager
@@ -25,6 +28,14 @@ def promised(subject: str, promise: str) -> Iterator[None]:
         raise AssertionError(
             f"{subject} must {promise}. {type(error).__name__}: {error}"
         ) from error
+
+
+@contextlib.contextmanager
+def unjudged() -> Iterator[None]:
+    """Say nothing of what a search has come to: it has seen some batches."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", supernet_lib.SearchWarning)
+        yield
 
 
 def require(condition: Any, message: str) -> None:

@@ -127,26 +127,31 @@ def test_structure_of_the_operations_without_a_sequence():
         assert type(OPERATIONS[name](C)) is layers.SymmetricPooling2D
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+# Numbers of kernel weights at the strides 1 and 2, and of batch norms.
+KERNELS_AND_NORMS = {
+    "none": (0, 0, 0),
+    "max_pool_3x3": (0, 0, 1),
+    "avg_pool_3x3": (0, 0, 1),
+    "sep_conv_3x3": (2 * (9 * C + C * C), 2 * (9 * C + C * C), 2),
+    "sep_conv_5x5": (2 * (25 * C + C * C), 2 * (25 * C + C * C), 2),
+    "dil_conv_3x3": (9 * C + C * C, 9 * C + C * C, 1),
+    "dil_conv_5x5": (25 * C + C * C, 25 * C + C * C, 1),
+    "nor_conv_1x1": (C * C, C * C, 1),
+    "nor_conv_3x3": (9 * C * C, 9 * C * C, 1),
+    "plain_max_pool_3x3": (0, 0, 0),
+    "plain_avg_pool_3x3": (0, 0, 0),
+}
+
+
+@pytest.mark.parametrize("name", [*KERNELS_AND_NORMS, "skip_connect"])
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("affine", [True, False])
 def test_number_of_parameters_is_the_formula(name, strides, affine):
     """Kernels k k C + C C for a separable, k k C C for a plain convolution,
     C C for a factorized reduce; 2 C for each batch norm that is affine."""
-    kernels, norms = {
-        "none": (0, 0),
-        "max_pool_3x3": (0, 1),
-        "avg_pool_3x3": (0, 1),
-        "skip_connect": (0, 0) if strides == 1 else (C * C, 1),
-        "sep_conv_3x3": (2 * (9 * C + C * C), 2),
-        "sep_conv_5x5": (2 * (25 * C + C * C), 2),
-        "dil_conv_3x3": (9 * C + C * C, 1),
-        "dil_conv_5x5": (25 * C + C * C, 1),
-        "nor_conv_1x1": (C * C, 1),
-        "nor_conv_3x3": (9 * C * C, 1),
-        "plain_max_pool_3x3": (0, 0),
-        "plain_avg_pool_3x3": (0, 0),
-    }[name]
+    skip = (0, C * C, strides - 1)
+    *kernels, norms = KERNELS_AND_NORMS.get(name, skip)
+    kernels = kernels[strides - 1]
     layer = built(name, strides, affine)
     trainable = sum(math.prod(v.shape) for v in layer.trainable_variables)
     assert trainable == kernels + (2 * C * norms if affine else 0)
