@@ -129,7 +129,7 @@ class SuperNet(
             )
         return super().__call__(*args, **kwargs)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         weights = self._weights()
         if training:
             # A training loop of the user's own: each call is a step.
@@ -138,7 +138,14 @@ class SuperNet(
         self._drawn.weights = weights
         return self.network([inputs, weights], training=training)
 
-    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *args: Any,
+        callbacks: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Search: `keras.Model.fit`, under which the logits learn too.
 
         A `LearningRateScheduler` sets the rate of the weights alone. Where the
@@ -161,7 +168,7 @@ class SuperNet(
             _outcome.warn_of_outcome(self, history, x, y)
         return history
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> Any:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         gradients, y_pred = self.compute_gradients(x, y, sample_weight)
         self._apply(gradients)
@@ -183,7 +190,9 @@ class SuperNet(
         self.optimizer.apply_gradients(pairs)
         self._run_candidates.restore(before)
 
-    def compute_gradients(self, x, y, sample_weight=None):
+    def compute_gradients(
+        self, x: Any, y: Any, sample_weight: Any = None
+    ) -> tuple[list[Any], Any]:
         """Return the gradients of one training step, and the outputs.
 
         This is all of a step that tells one search from another: override it
