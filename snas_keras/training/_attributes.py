@@ -1,7 +1,10 @@
 """What of an object's attributes has changed, as JSON and arrays."""
 
+import importlib
 import json
+import operator
 import random
+import types
 import typing
 import zlib
 from collections.abc import Callable
@@ -19,10 +22,10 @@ class UnknownKindError(TypeError):
 class Attributes:
     """The attributes of an object that differ from what they were.
 
-    Numbers, strings, arrays, lists and dicts of them, and random generators
-    count; all else is left alone. What has not changed since the object was
-    made is not part of the state, so that a setting may be another in the next
-    run.
+    Numbers, strings, arrays, lists and dicts of them, functions of modules and
+    random generators count; all else is left alone. What has not changed since
+    the beginning is not part of the state, so that a setting may be another in
+    the next run.
 
     Args:
         thing: object with a `__dict__`.
@@ -72,8 +75,8 @@ def encode(value: typing.Any, store: Callable) -> typing.Any:
     """Return a value as JSON, its arrays by what `store` makes of them.
 
     Args:
-        value: number, str, None, array, generator, or list, tuple or dict of
-            such.
+        value: number, str, None, array, function of a module, generator, or
+            list, tuple or dict of such.
         store: function (array) -> JSON.
 
     Returns:
@@ -92,6 +95,8 @@ def encode(value: typing.Any, store: Callable) -> typing.Any:
     if isinstance(value, dict):
         pairs = [[encode(x, store) for x in pair] for pair in value.items()]
         return {"dict": pairs}
+    if isinstance(value, types.FunctionType) and "<" not in value.__qualname__:
+        return {"function": [value.__module__, value.__qualname__]}
     if isinstance(value, np.random.Generator):
         return {"generator": encode(value.bit_generator.state, store)}
     if isinstance(value, np.random.RandomState):
@@ -117,6 +122,9 @@ def decode(value: typing.Any, load: Callable, old: typing.Any = None):
     [(kind, content)] = value.items()
     if kind == "array":
         return load(content)[()]
+    if kind == "function":
+        module, name = content
+        return operator.attrgetter(name)(importlib.import_module(module))
     if kind in ("list", "tuple"):
         return {"list": list, "tuple": tuple}[kind](
             decode(v, load) for v in content
