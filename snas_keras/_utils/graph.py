@@ -19,17 +19,17 @@ def calls(function: keras.Function, inputs: Any) -> list[tuple]:
     Returns:
         list of (operation, args, kwargs), in the order of the calls.
     """
-    found = []
+    entries = []
 
     def recorded(operation):
         def compute_spec(*args, **kwargs):
-            found.append((operation, args, kwargs))
+            entries.append((operation, args, kwargs))
             return output_spec(operation, *args, **kwargs)
 
         return compute_spec
 
     function._run_through_graph(inputs, operation_fn=recorded)
-    return found
+    return entries
 
 
 def operations(outputs: Any) -> list[keras.Operation]:
@@ -69,13 +69,13 @@ def output_spec(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         KerasTensor or a structure of such.
     """
     try:
-        found = operation.compute_output_spec(*args, **kwargs)
+        spec = operation.compute_output_spec(*args, **kwargs)
     except Exception:
         # Only in a call does Keras cast weights to the precision of inputs.
-        found = operation(*args, **kwargs)
-    if _is_open(found) and not _is_open((args, kwargs)):
+        spec = operation(*args, **kwargs)
+    if _is_open(spec) and not _is_open((args, kwargs)):
         return keras.Operation.compute_output_spec(operation, *args, **kwargs)
-    return found
+    return spec
 
 
 def _is_open(structure):
@@ -124,9 +124,9 @@ def parameters(layer: keras.layers.Layer) -> list[keras.Variable]:
     Returns:
         list of keras.Variable, each once.
     """
-    found = {
+    weights = {
         id(variable): variable
         for part in sublayers(layer)
         for variable in part._trainable_variables
     }
-    return list(found.values())
+    return list(weights.values())

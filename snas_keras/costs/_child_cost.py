@@ -90,15 +90,15 @@ class ChildCost:
     def __init__(self, supernet: Any, cost: Any):
         self.name = _cost.cost_name(cost)
         self.choices = supernet.architecture.choices
-        found = _network_cost.read(supernet.network, cost)
-        self.fixed = found.fixed
-        self.tied = found.tied
+        network_cost = _network_cost.read(supernet.network, cost)
+        self.fixed = network_cost.fixed
+        self.tied = network_cost.tied
         # A choice whose output leads nowhere costs nothing.
         self.rows = {
             name: np.zeros(len(candidates))
             for name, candidates in self.choices.items()
         }
-        for name, edges in found.table.items():
+        for name, edges in network_cost.table.items():
             self.rows[name] = edges.sum(0)
 
     def __call__(self, genotype: Any) -> float:

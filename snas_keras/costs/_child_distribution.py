@@ -7,7 +7,7 @@ import numpy as np
 
 Part = tuple[np.ndarray, np.ndarray]
 
-# Sums of whole units are kept in one array up to this length.
+# The longest array that holds the sums of whole units.
 _MOST_UNITS = 2_000_000
 # Different sums of one half of the parts.
 _MOST_SUMS = 100_000
@@ -18,7 +18,7 @@ def probability_within(parts: Sequence[Part], limit: float) -> float:
     """Return the probability that the sum of parts is at most a limit.
 
     Args:
-        parts: sequence of (costs, probabilities), drawn independently.
+        parts: sequence of (costs, probabilities), independent of each other.
         limit: float.
 
     Returns:

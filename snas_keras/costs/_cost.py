@@ -257,8 +257,8 @@ def cost_name(cost: Any) -> str:
     if isinstance(cost, str):
         return cost
     names = (getattr(cost, "name", None), getattr(cost, "__name__", None))
-    found = [name for name in names if isinstance(name, str)]
-    return found[0] if found else type(cost).__name__
+    given = [name for name in names if isinstance(name, str)]
+    return given[0] if given else type(cost).__name__
 
 
 def number_of(weight: keras.Variable) -> int:

@@ -201,10 +201,10 @@ def _time_children(supernet, table, clock, count, seed):
 
 
 def _spread_genotypes(cost, count, seed):
-    """Draw children spread evenly over the range of a cost.
+    """Sample children spread evenly over the range of a cost.
 
-    Children of a large space that are drawn uniformly cost all about the same.
-    So each sample takes, for some share of its choices, one of the cheapest
+    Sampled uniformly, the children of a large space all cost about the same. So
+    each sample takes, for some share of its choices, one of the cheapest
     quarter of the candidates, or of the most expensive.
     """
     generator = np.random.default_rng(seed)

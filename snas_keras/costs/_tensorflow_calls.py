@@ -55,7 +55,7 @@ def inside(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> list[tuple]:
     Raises:
         NotTraceableError: the call fails, or a kernel cannot be counted.
     """
-    found: list[tuple] = []
+    calls: list[tuple] = []
     is_symbol = [isinstance(x, keras.KerasTensor) for x in _flat(args, kwargs)]
     specs = [
         tf.TensorSpec(x.shape, x.dtype)
@@ -75,14 +75,14 @@ def inside(layer: keras.layers.Layer, args: tuple, kwargs: dict) -> list[tuple]:
             return layer(*new[0], **new[1])
 
     try:
-        with _recorded(graph_lib.children(layer), found):
+        with _recorded(graph_lib.children(layer), calls):
             traced = tf.function(run, autograph=False)
             operations = traced.get_concrete_function(*specs).graph
     except Exception as error:
         text = " ".join(str(error).split())
         raise NotTraceableError(text[:300]) from error
     kernels = [_kernel(x) for x in operations.get_operations()]
-    return found + [(x, (), {}) for x in kernels if x is not None]
+    return calls + [(x, (), {}) for x in kernels if x is not None]
 
 
 def _flat(args, kwargs):
@@ -90,13 +90,13 @@ def _flat(args, kwargs):
 
 
 @contextlib.contextmanager
-def _recorded(layers, found):
+def _recorded(layers, calls):
     """Let layers note their calls and give zeros."""
 
     def recorder(layer):
         def call(*args, **kwargs):
             args, kwargs = keras.tree.map_structure(_symbol, (args, kwargs))
-            found.append((layer, args, kwargs))
+            calls.append((layer, args, kwargs))
             del vars(layer)["call"]  # Its own is asked for the shapes.
             try:
                 spec = graph_lib.output_spec(layer, *args, **kwargs)

@@ -71,15 +71,15 @@ def extreme(
         the first candidates.
     """
     pick = np.argmin if sign > 0 else np.argmax
-    found = {n: int(pick(row)) for n, row in rows.items()}
+    child = {n: int(pick(row)) for n, row in rows.items()}
     for names, group in _groups(rows, tied):
         # {weights so far: (cost, candidates)}
         states: Any = {frozenset(): (0.0, ())}
         for step in _steps(names, rows, group):
             states = _best(states, step, sign)
         _, indices = min(states.values(), key=lambda x: (sign * x[0], x[1]))
-        found.update(zip(names, indices, strict=True))
-    return found
+        child.update(zip(names, indices, strict=True))
+    return child
 
 
 def _best(states, step, sign):
@@ -98,7 +98,7 @@ def independent(
     tied: Sequence[Tied],
     probabilities: Any = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return parts of a child's cost that are drawn independently.
+    """Return parts of a child's cost that are independent.
 
     Args:
         rows: {choice name: cost of each candidate}.
