@@ -82,7 +82,7 @@ class SearchCheckpoint(keras.callbacks.Callback):
         self.state = copy.deepcopy(_NEW)
         self.beside = []
         self.callbacks = None
-        self.trial = None
+        self.trial_id = None
         self.loaded = None
         self.data_arrays = {}
         self.skipping = None
@@ -111,11 +111,11 @@ class SearchCheckpoint(keras.callbacks.Callback):
         trials = [c.trial.trial_id for c in others if hasattr(c, "trial")]
         if not trials:
             return self.base_path
-        self.trial = trials[0]
+        self.trial_id = trials[0]
         stem, suffix = self.base_path.stem, self.base_path.suffix
-        execution = self.executions[self.trial]
+        execution = self.executions[self.trial_id]
         return self.base_path.with_name(
-            f"{stem}-trial_{self.trial}-{execution}{suffix}"
+            f"{stem}-trial_{self.trial_id}-{execution}{suffix}"
         )
 
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -173,8 +173,8 @@ class SearchCheckpoint(keras.callbacks.Callback):
     def on_train_end(self, logs: Logs = None) -> None:
         # `fit` reads it and never sets it back.
         self.model._initial_epoch = None
-        if self.trial is not None:
-            self.executions[self.trial] += 1
+        if self.trial_id is not None:
+            self.executions[self.trial_id] += 1
 
     def _store_data(self, array):
         name = f"data.{len(self.data_arrays)}"

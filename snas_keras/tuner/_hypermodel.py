@@ -1,9 +1,11 @@
 """Search spaces as hypermodels."""
 
 import importlib.util
+import pathlib
 import typing
 from collections.abc import Callable
 
+import keras
 import keras_tuner
 
 from snas_keras import children as children_lib
@@ -96,7 +98,30 @@ class SearchSpaceHyperModel(keras_tuner.HyperModel):
 
         Returns:
             keras.callbacks.History, or what the own `fit` returns.
+
+        Raises:
+            ValueError: a callback whose file all trials would share.
         """
+        _part_files(kwargs.get("callbacks") or [])
         if self.fit_child is None:
             return model.fit(*args, **kwargs)
         return self.fit_child(hp, model, *args, **kwargs)
+
+
+def _part_files(callbacks):
+    """Let the trials share no file: `ModelCheckpoint` gets one for each.
+
+    `SearchCheckpoint` sees to its own, and Keras Tuner to TensorBoard's.
+    """
+    trials = [c.trial.trial_id for c in callbacks if hasattr(c, "trial")]
+    for callback in callbacks if trials else []:
+        if isinstance(callback, keras.callbacks.BackupAndRestore):
+            raise ValueError(
+                "Under BackupAndRestore a trial would go on from the weights "
+                "of another one: use SearchCheckpoint, which gives each trial "
+                "a file of its own."
+            )
+        if isinstance(callback, keras.callbacks.ModelCheckpoint):
+            path = pathlib.Path(callback.filepath)
+            name = f"trial_{trials[0]}-{path.name}"
+            callback.filepath = str(path.with_name(name))
