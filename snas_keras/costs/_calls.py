@@ -120,10 +120,8 @@ def call_on(operation: keras.Operation, input_shape: Any) -> Call:
     required = _required(operation)
     if required < 2:
         return Call(operation, (inputs,))
-    is_several = isinstance(inputs, list)
-    return Call(
-        operation, tuple(inputs) if is_several else (inputs,) * required
-    )
+    several = inputs if isinstance(inputs, list) else [inputs] * required
+    return Call(operation, tuple(several))
 
 
 def edge_call(
