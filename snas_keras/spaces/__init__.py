@@ -3,6 +3,7 @@
 from snas_keras.spaces import published
 from snas_keras.spaces._cell import cell
 from snas_keras.spaces._genotype import Genotype
+from snas_keras.spaces._network import as_network
 from snas_keras.spaces._operations import OPERATIONS, get
 from snas_keras.spaces._space import (
     SearchSpace,

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import keras
-
-from snas_keras import layers, spaces
+from snas_keras import spaces
 from snas_keras.supernet import _architecture, _supernet
 
 
@@ -46,29 +44,7 @@ def build_supernet(
     architecture = _architecture.Architecture(
         choices, estimator, temperature, seed
     )
-    unique = spaces.unique_names()
-    weights = {
-        name: keras.Input(
-            batch_shape=(len(candidates),),
-            dtype="float32",
-            name=unique(f"z_{name}"),
-        )
-        for name, candidates in choices.items()
-    }
-    single_path = architecture.estimator.runs_one_path
-
-    def choose(name, candidates):
-        candidates = layers.check_candidates(name, candidates)
-        edge = layers.MixedEdge(
-            candidates, name, single_path, name=unique(name)
-        )
-
-        def call(*args, **kwargs):
-            inputs, edge.is_spread = layers.joined(args, kwargs)
-            return edge(inputs, weights[name])
-
-        return layers.Choice(name, call)
-
-    inputs, outputs = spaces.as_functional(space, choose)
-    network = keras.Model([inputs, weights], outputs, name=space.name)
+    network = spaces.as_network(
+        space, single_path=architecture.estimator.runs_one_path
+    )
     return _supernet.SuperNet(network, architecture, recompute)
