@@ -33,25 +33,8 @@ def build_child(space, genotype, **options):
     """
     space = spaces.check_space(space).with_options(**options)
     genotype = spaces.Genotype(genotype).check(space.choices())
-    unique = spaces.unique_names()
-
-    def choose(name, candidates):
-        chosen = genotype[name]
-        layer = layers.as_layer(name, chosen, candidates[chosen])
-        if not layer.built:
-            layer = _renamed(layer, _rewrite.layer_name(unique(name), chosen))
-
-        def call(*args, **kwargs):
-            inputs, is_spread = layers.joined(args, kwargs)
-            args, kwargs = layers.arguments(layer, inputs, is_spread)
-            return layer(*args, **kwargs)
-
-        return layers.Choice(name, call)
-
-    inputs, outputs = spaces.as_functional(space, choose)
-    program = keras.Model(inputs, outputs, name=space.name)
-    rewrite = _rewrite.Rewrite(program, {}, kept=(layers.DropPath,))
-    return rewrite.run(inherit=False)
+    network = spaces.as_network(space, genotype)
+    return _rewrite.Rewrite(network, genotype, kept=(layers.DropPath,)).run()
 
 
 def convert(supernet, genotype=None):
@@ -85,7 +68,7 @@ def convert(supernet, genotype=None):
         genotype = supernet.derive()
     choices = supernet.architecture.choices
     genotype = spaces.Genotype(genotype).check(choices)
-    return _rewrite.Rewrite(supernet.network, genotype).run(inherit=True)
+    return _rewrite.Rewrite(supernet.network, genotype).run()
 
 
 def for_inference(model, output=None):
@@ -123,9 +106,7 @@ def for_inference(model, output=None):
             )
         outputs = outputs[output]
     part = keras.Model(model.input, outputs, name=model.name)
-    return _rewrite.Rewrite(part, {}, left_out=(layers.DropPath,)).run(
-        inherit=True
-    )
+    return _rewrite.Rewrite(part, {}, left_out=(layers.DropPath,)).run()
 
 
 def inherited_child(supernet, genotype=None, train_data=None, steps=None):
@@ -152,7 +133,3 @@ def inherited_child(supernet, genotype=None, train_data=None, steps=None):
     if train_data is not None:
         _recalibration.recalibrate_batch_norm(child, train_data, steps)
     return child
-
-
-def _renamed(layer, name):
-    return layer.__class__.from_config({**layer.get_config(), "name": name})

@@ -1,103 +1,122 @@
 """One pass over a functional model that fixes its choices."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
 from snas_keras import layers
 from snas_keras._utils import names as names_lib
-
-_KEEPS_ZERO = (
-    keras.layers.Identity,
-    keras.layers.Dropout,
-    keras.layers.ReLU,
-    layers.DropPath,
-)
 
 
 class Rewrite:
     """One pass over a functional model that leaves only fixed, stock layers.
 
     Args:
-        model: functional Keras model.
+        model: functional Keras model; with a genotype its inputs are [inputs,
+            {choice name: weights}].
         genotype: {choice name: candidate name}; may be empty where the model
             has no mixed edges.
         left_out: tuple of layer classes to pass by.
         kept: tuple of layer classes that stay what they are.
     """
 
-    def __init__(self, model, genotype, left_out=(), kept=()):
+    def __init__(
+        self,
+        model: keras.Model,
+        genotype: Mapping[str, str],
+        left_out: tuple[type, ...] = (),
+        kept: tuple[type, ...] = (),
+    ):
         self.model = model
         self.genotype = genotype
-        self.left_out = (keras.layers.Identity, *left_out)
-        self.not_cloned = (layers.MixedEdge, layers.Zero, *left_out)
-        self.kept = kept
-        self.pairs = []
-        self.zeros = {}
-        self.fixed_edges = {}
+        self.left_out = left_out
+        self.copies = layers.Copies(kept)
+        self.names = {operation.name for operation in model.operations}
+        self.zeros: dict[int, Any] = {}
+        self.spared = set(_behind_identities(model, self._source))
 
-    def run(self, inherit):
-        clone = keras.models.clone_model(
-            self.model,
-            clone_function=self._clone,
-            call_function=self._call,
-        )
+    def run(self) -> keras.Model:
+        """Return the fixed network, with the state of the model."""
+        clone = layers.clone(self.model, self._copy, self._call)
         inputs = clone.input[0] if self.genotype else clone.input
-        child = keras.Model(inputs, clone.output, name=self.model.name)
-        if inherit:
-            for source, fixed in self.pairs:
-                fixed.set_weights(source.get_weights())
+        child = keras.Model(inputs, self._named(clone), name=self.model.name)
+        self.copies.inherit()
         return child
 
-    def _clone(self, layer):
-        if isinstance(layer, self.not_cloned):
-            return layer
-        is_operation = not isinstance(layer, keras.layers.Layer)
-        if is_operation or isinstance(layer, self.kept):
-            return layer.__class__.from_config(layer.get_config())
-        return self._stock(layer, layer.name)
+    def _named(self, clone):
+        """Return the outputs under the old names, by which losses are given."""
+        layers_by_name, outputs = {}, []
+        names = zip(self.model.output_names, clone.output_names, strict=True)
+        for tensor, (name, now) in zip(clone.outputs, names, strict=True):
+            if name != now:
+                layer = keras.layers.Identity(name=name, dtype=tensor.dtype)
+                tensor = layers_by_name.setdefault(name, layer)(tensor)
+            outputs.append(tensor)
+        return keras.tree.pack_sequence_as(clone.output, outputs)
 
-    def _stock(self, source, name):
-        fixed = layers.to_stock(source)
-        fixed.name = name
-        # The rate of drop path is a variable, that of Dropout a number.
-        if not isinstance(source, layers.DropPath):
-            self.pairs.append((source, fixed))
-        return fixed
+    def _copy(self, layer):
+        passed_by = (layers.MixedEdge, layers.Zero, *self.left_out)
+        if isinstance(layer, passed_by) or layer in self.spared:
+            return layer
+        return self.copies.of(layer)
+
+    def _source(self, layer):
+        """Return what is computed in the layer's place."""
+        if isinstance(layer, layers.MixedEdge):
+            return layer.candidates[self.genotype[layer.choice]]
+        return layer
 
     def _call(self, layer, *args, **kwargs):
-        if isinstance(layer, layers.MixedEdge):
-            return self._call_edge(layer, args[0])
-        return self._call_fixed(layer, *args, **kwargs)
-
-    def _call_edge(self, edge, inputs):
-        name = self.genotype[edge.choice]
-        source = edge.candidates[name]
+        if not isinstance(layer, layers.MixedEdge):
+            return self._call_fixed(layer, *args, **kwargs)
+        source = self._source(layer)
         if isinstance(source, layers.Zero):
-            return self._zero(source, inputs)
-        if edge not in self.fixed_edges:
-            fixed = self._stock(source, layer_name(edge.name, name))
-            self.fixed_edges[edge] = fixed
-        args, kwargs = edge.arguments(source, inputs)
-        return self._call_fixed(self.fixed_edges[edge], *args, **kwargs)
+            return self._zero(source, args[0])
+        if source not in self.copies:
+            self.copies.of(source, self._name_of(layer))
+        given, named = layer.arguments(source, args[0])
+        outputs = self._call_fixed(self.copies.of(source), *given, **named)
+        return keras.tree.map_structure(
+            lambda y: _cast(y, layer.output_dtype), outputs
+        )
+
+    def _name_of(self, edge):
+        """Return a name for the edge's candidate that nothing else has."""
+        if edge.name in self.model.output_names:
+            return edge.name
+        name = layer_name(edge.name, self.genotype[edge.choice])
+        number, found = 0, name
+        while found in self.names:
+            number += 1
+            found = f"{name}_{number}"
+        self.names.add(found)
+        return found
 
     def _call_fixed(self, layer, *args, **kwargs):
         if isinstance(layer, layers.Zero):
             return self._zero(layer, args[0])
-        if isinstance(layer, self.left_out):
-            return args[0]
-        if isinstance(layer, _KEEPS_ZERO) and self._is_zero(args[0]):
+        if isinstance(layer, self.left_out) or layer in self.spared:
             return args[0]
         if _is_sum(layer):
-            return self._call_sum(layer, *args)
+            return self._call_sum(layer, *args, **kwargs)
+        if self._changes_nothing(layer, *args):
+            return args[0]
         return layer(*args, **kwargs)
 
-    def _call_sum(self, layer, *args):
+    def _changes_nothing(self, layer, inputs=None, *_):
+        is_identity = isinstance(layer, keras.layers.Identity)
+        zero = _keeps_zero(layer) and id(inputs) in self.zeros
+        return (is_identity or zero) and _keeps_dtype(layer, inputs)
+
+    def _call_sum(self, layer, *args, **kwargs):
         """Leave zeros out of a sum; a sum of nothing else is a zero."""
         terms = list(args[0]) if len(args) == 1 else list(args)
-        live = [term for term in terms if not self._is_zero(term)]
+        live = [term for term in terms if id(term) not in self.zeros]
+        if len(live) == len(terms) or not _are_alike(layer, terms):
+            return layer(*args, **kwargs)
         if not live:
             return terms[0]
-        if len({term.shape for term in terms}) > 1 or len(live) == len(terms):
-            return layer(*args)
         return live[0] if len(live) == 1 else layer(live)
 
     def _zero(self, zero, inputs):
@@ -108,14 +127,62 @@ class Rewrite:
         self.zeros[id(outputs)] = outputs
         return outputs
 
-    def _is_zero(self, tensor):
-        return id(tensor) in self.zeros
 
-
-def layer_name(edge, candidate):
+def layer_name(edge: str, candidate: str) -> str:
+    """Return the name in a child of the layer that an edge has become."""
     return names_lib.scope_name(f"{edge}_{candidate}")
+
+
+def _behind_identities(model, source):
+    """Yield the drop paths that would drop what passes unchanged.
+
+    A fixed network spares identities: the node behind would get nothing.
+    """
+    producers = {}
+    for operation in model.operations:
+        for tensor in keras.tree.flatten(operation.output):
+            producers[id(tensor)] = operation
+    for operation in model.operations:
+        if isinstance(operation, layers.DropPath):
+            before = source(producers.get(id(operation.input)))
+            if isinstance(before, keras.layers.Identity):
+                yield operation
+
+
+def _cast(tensor, dtype):
+    if dtype is None or tensor.dtype == dtype:
+        return tensor
+    return keras.ops.cast(tensor, dtype)
+
+
+def _keeps_dtype(layer, tensor):
+    """Say whether a layer, which casts floats, gives the dtype it gets."""
+    is_float = keras.backend.is_float_dtype(tensor.dtype)
+    return not is_float or tensor.dtype == layer.compute_dtype
+
+
+def _keeps_zero(layer):
+    """Say whether a layer answers zero with zero. A batch norm does not."""
+    if isinstance(layer, keras.layers.ReLU):
+        return layer.threshold == 0
+    return isinstance(layer, (keras.layers.Dropout, layers.DropPath))
 
 
 def _is_sum(layer):
     # Keras does not export the class behind `x + y` and `keras.ops.add`.
-    return type(layer).__name__ == "Add"
+    is_own = type(layer).__module__.startswith("keras.")
+    return is_own and type(layer).__name__ == "Add"
+
+
+def _are_alike(layer, terms):
+    """Say whether each term has the shape and dtype of the sum.
+
+    A term that is broadcast, a number, or cast by the sum may not be left out.
+    """
+    kinds = {
+        (getattr(x, "shape", None), getattr(x, "dtype", None)) for x in terms
+    }
+    [(shape, dtype), *others] = kinds
+    if others or shape is None:
+        return False
+    return dtype == getattr(layer, "compute_dtype", dtype)

@@ -69,7 +69,9 @@ class DropPath(keras.layers.Layer):
 
     def to_stock(self) -> Any:
         noise_shape = (None, *[1] * (self.rank - 1))
-        return keras.layers.Dropout(float(self.rate), noise_shape)
+        return keras.layers.Dropout(
+            float(self.rate), noise_shape, self.seed, dtype=self.dtype_policy
+        )
 
     def get_config(self) -> dict[str, Any]:
         config = {"rate": self.initial_rate, "seed": self.seed}

@@ -93,12 +93,15 @@ class FactorizedReduce(keras.layers.Layer):
         return (batch, _half_of(height), _half_of(width), self.filters)
 
     def to_stock(self) -> Any:
-        inputs = keras.Input((None, None, self.even.kernel.shape[-2]))
-        x = keras.layers.ReLU(dtype=self.dtype_policy)(inputs)
-        shifted = keras.layers.Cropping2D(((1, 0), (1, 0)))(x)
+        policy = self.dtype_policy
+        inputs = keras.Input(
+            (None, None, self.even.kernel.shape[-2]), dtype=self.compute_dtype
+        )
+        x = keras.layers.ReLU(dtype=policy)(inputs)
+        shifted = keras.layers.Cropping2D(((1, 0), (1, 0)), dtype=policy)(x)
         even = self.even.from_config(self.even.get_config())(x)
         odd = self.odd.from_config(self.odd.get_config())(shifted)
-        x = keras.layers.Concatenate(dtype=self.dtype_policy)([even, odd])
+        x = keras.layers.Concatenate(dtype=policy)([even, odd])
         return keras.Model(inputs, self.norm.to_stock()(x), name=self.name)
 
     def get_config(self) -> dict[str, Any]:

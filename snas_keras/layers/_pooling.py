@@ -76,26 +76,28 @@ class SymmetricPooling2D(keras.layers.Layer):
             "max": keras.layers.MaxPooling2D,
             "avg": keras.layers.AveragePooling2D,
         }
-        pool = pools[self.kind](self.size, 1, padding="same")
+        policy = self.dtype_policy
+        pool = pools[self.kind](self.size, 1, padding="same", dtype=policy)
         if self.strides == 1:
             return pool
-        return keras.Sequential([pool, subsampling(self.strides)])
+        return keras.Sequential([pool, subsampling(self.strides, policy)])
 
     def get_config(self) -> dict[str, Any]:
         config = {"kind": self.kind, "size": self.size, "strides": self.strides}
         return {**super().get_config(), **config}
 
 
-def subsampling(strides: int) -> Any:
+def subsampling(strides: int, dtype: Any = None) -> keras.layers.Layer:
     """Make the stock layer for x[:, ::strides, ::strides].
 
     Args:
-        strides: int.
+        strides: int, of height and width.
+        dtype: dtype policy, default None: the global one.
 
     Returns:
-        Keras layer, not built.
+        Keras layer.
     """
-    return keras.layers.MaxPooling2D(1, strides)
+    return keras.layers.MaxPooling2D(1, strides, dtype=dtype)
 
 
 def subsampled_shape(shape: Any, strides: int) -> tuple[Any, ...]:

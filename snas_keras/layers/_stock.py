@@ -1,8 +1,114 @@
-"""Stock Keras equivalents of layers."""
+"""Copies of layers, made of stock Keras classes."""
 
 from typing import Any
 
 import keras
+
+from snas_keras._utils import keras_objects
+
+
+class Copies:
+    """New layers that compute what others do, each layer's copy made once.
+
+    A layer that is used in several places, or by several models, has one copy,
+    so that what was shared stays shared. Layers with a method `to_stock` are
+    replaced by what it returns; all others are rebuilt from their config.
+
+    Args:
+        kept: tuple of layer classes that are rebuilt although they have
+            `to_stock`.
+    """
+
+    def __init__(self, kept: tuple[type, ...] = ()):
+        self.kept = kept
+        # The source is held, so that no other object gets its id.
+        self._copies: dict[int, tuple[Any, Any]] = {}
+
+    def __contains__(self, source: Any) -> bool:
+        return id(source) in self._copies
+
+    def of(self, source: Any, name: str | None = None) -> Any:
+        """Return the copy of a layer or operation.
+
+        Args:
+            source: Keras layer, model or operation.
+            name: str, of the copy if it is made now, default the source's.
+
+        Returns:
+            Keras layer, model or operation; `inherit` gives it its weights.
+
+        Raises:
+            ValueError: its config cannot rebuild it.
+        """
+        if source not in self:
+            copy = self._made(source)
+            copy.name = name or source.name
+            self._copies[id(source)] = source, copy
+        return self._copies[id(source)][1]
+
+    def inherit(self) -> None:
+        """Give all copies, built by now, the state of their sources."""
+        pairs = list(self._copies.values())
+        for source, copy in pairs:
+            # A model's own flag goes to all inside, so before theirs.
+            if isinstance(copy, keras.Model):
+                copy.trainable = source.trainable
+        for source, copy in pairs:
+            is_layer = isinstance(copy, keras.layers.Layer)
+            if is_layer and copy.built and not _is_open(source):
+                keras_objects.carry(source, copy)
+
+    def _made(self, source):
+        if not isinstance(source, keras.layers.Layer):
+            return type(source).from_config(source.get_config())
+        if hasattr(source, "to_stock") and not isinstance(source, self.kept):
+            return source.to_stock()
+        if type(source) is keras.Sequential:
+            return self._sequential(source)
+        if _is_open(source):
+            return self._functional(source)
+        return keras_objects.rebuilt(source, self.of)
+
+    def _sequential(self, source):
+        parts = [self.of(layer) for layer in source.layers]
+        if source.built:
+            parts = [*map(_like, source.inputs), *parts]
+        return keras.Sequential(parts, trainable=source.trainable)
+
+    def _functional(self, source):
+        if source.compiled:
+            # Keras would compile the copy too, out of a config.
+            source = keras.Model(source.input, source.output)
+        return clone(source, self.of)
+
+
+def clone(model, clone_function, call_function=None):
+    """Run `keras.models.clone_model` on inputs that are all that `model`'s are.
+
+    Args:
+        model: functional keras.Model.
+        clone_function: as for `keras.models.clone_model`.
+        call_function: as for `keras.models.clone_model`.
+
+    Returns:
+        keras.Model.
+    """
+    inputs = {
+        id(x.output): x
+        for x in model.layers
+        if isinstance(x, keras.layers.InputLayer)
+    }
+
+    def new_input(tensor):
+        config = inputs[id(tensor)].get_config()
+        return keras.layers.InputLayer.from_config(config).output
+
+    return keras.models.clone_model(
+        model,
+        input_tensors=keras.tree.map_structure(new_input, model.input),
+        clone_function=clone_function,
+        call_function=call_function,
+    )
 
 
 def to_stock(layer: Any) -> Any:
@@ -13,21 +119,20 @@ def to_stock(layer: Any) -> Any:
 
     Returns:
         Keras layer, its weights not yet copied.
+
+    Raises:
+        ValueError: the layer's config cannot rebuild it.
     """
-    if hasattr(layer, "to_stock"):
-        return layer.to_stock()
-    if isinstance(layer, keras.Sequential):
-        return keras.Sequential([to_stock(x) for x in layer.layers])
-    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):
-        return keras.models.clone_model(
-            layer, clone_function=_stock_operation, recursive=True
-        )
-    return layer.__class__.from_config(layer.get_config())
+    return Copies().of(layer)
 
 
-def _stock_operation(operation):
-    if isinstance(operation, keras.layers.Layer):
-        fixed = to_stock(operation)
-        fixed.name = operation.name
-        return fixed
-    return operation.__class__.from_config(operation.get_config())
+def _is_open(layer):
+    """Say whether it is a model whose layers are copied one by one."""
+    if type(layer) is keras.Sequential:
+        return True
+    is_model = isinstance(layer, keras.Model) and hasattr(layer, "operations")
+    return is_model and not isinstance(layer, keras.Sequential)
+
+
+def _like(tensor):
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)

@@ -119,10 +119,7 @@ def edge(
         },
     )
     x = layer(x)
-    # Only an interpreter that fixes the choice returns a Keras layer.
-    if drop_path and not isinstance(layer, keras.layers.Identity):
-        x = layers.DropPath(drop_path)(x)
-    return x
+    return layers.DropPath(drop_path)(x) if drop_path else x
 
 
 def maker(

@@ -1,0 +1,150 @@
+"""New Keras objects that are what others are, by the way of a saved file.
+
+Keras rebuilds a layer from its config, its assets (vocabularies) and its own
+variables. The same is done here in memory, and with the live functions and
+classes of the old object, so that nothing has to be registered.
+"""
+
+import contextlib
+import tempfile
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+_FUNCTIONS = ("function", "__lambda__")
+
+
+def rebuilt(source: Any, copied: Callable[[Any], Any] | None = None) -> Any:
+    """Return a new object of the config of `source`, with its assets.
+
+    Args:
+        source: layer, metric or other object with `get_config`.
+        copied: function (layer) -> new layer, used for a layer that `source`
+            was given, so that several wrappers of one layer still share it.
+            Default None: such layers are rebuilt from the config.
+
+    Returns:
+        The new object, without the variables' values.
+
+    Raises:
+        ValueError: the config cannot rebuild the object; the message says what
+            to do.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Keras warns of a lambda in a config; here it is never loaded.
+            warnings.simplefilter("ignore")
+            copy = _from_config(source, source.get_config(), copied)
+        for old, new in _pairs(source, copy):
+            _copy_assets(old, new)
+    except Exception as error:
+        raise ValueError(
+            f"{_described(source)} cannot be built anew from its config, which "
+            "a fixed network needs. Let its class have a `get_config` that "
+            "returns all arguments of the constructor, give functions a name "
+            "(`def`) in place of a `lambda`, and register both with "
+            "keras.saving.register_keras_serializable. "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return copy
+
+
+def carry(source: Any, copy: Any) -> None:
+    """Give a built copy the variables and the trainable flags of its source.
+
+    Every layer saves and loads its own variables, as in a file. Of a source of
+    another class, all weights are taken in their order.
+
+    Args:
+        source: built layer.
+        copy: built layer that computes the same.
+    """
+    if copy.trainable != source.trainable:
+        copy.trainable = source.trainable
+    if type(copy) is not type(source):
+        if copy.weights:
+            copy.set_weights(source.get_weights())
+        return
+    store: dict[str, Any] = {}
+    source.save_own_variables(store)
+    copy.load_own_variables(store)
+    for pair in zip(sublayers(source), sublayers(copy), strict=True):
+        carry(*pair)
+
+
+def sublayers(layer: Any) -> list[Any]:
+    """List the layers directly inside a layer, in the order of their making.
+
+    `layers` of a model, else what Keras tracks: it has no public list of the
+    latter (https://github.com/keras-team/keras/issues/19183).
+    """
+    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):
+        return list(layer.layers)
+    if not isinstance(layer, keras.layers.Layer):
+        return []
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def _from_config(source, config, copied):
+    live = _live(source, config, copied)
+    with keras.saving.custom_object_scope(_own_objects(source)):
+        if live:
+            with contextlib.suppress(TypeError, ValueError):
+                return type(source)(**{**config, **live})
+        return type(source).from_config(config)
+
+
+def _live(source, config, copied):
+    """Return the arguments that the object still holds as objects."""
+    live = {}
+    for key, value in config.items():
+        if not isinstance(value, dict) or "class_name" not in value:
+            continue
+        held = getattr(source, key, getattr(source, f"_{key}", None))
+        if value["class_name"] in _FUNCTIONS and callable(held):
+            live[key] = held
+        elif copied and isinstance(held, keras.layers.Layer):
+            live[key] = copied(held)
+    return live
+
+
+def _own_objects(source):
+    """Return {name: class or function} of all that is not Keras' own."""
+    objects: dict[str, Any] = {}
+    for part in _parts(source):
+        for value in (part, *vars(part).values()):
+            kind = value if _is_function(value) else type(value)
+            if _is_function(value) or hasattr(value, "get_config"):
+                if not kind.__module__.startswith("keras."):
+                    objects[kind.__name__] = kind
+    return objects
+
+
+def _is_function(value):
+    return isinstance(value, types.FunctionType)
+
+
+def _parts(source) -> Iterator[Any]:
+    yield source
+    for layer in sublayers(source):
+        yield from _parts(layer)
+
+
+def _pairs(source, copy):
+    old, new = list(_parts(source)), list(_parts(copy))
+    return zip(old, new, strict=True) if len(old) == len(new) else ()
+
+
+def _copy_assets(source, copy):
+    if hasattr(source, "save_assets") and hasattr(copy, "load_assets"):
+        with tempfile.TemporaryDirectory() as directory:
+            source.save_assets(directory)
+            copy.load_assets(directory)
+
+
+def _described(source):
+    name = getattr(source, "name", "")
+    return f"{name!r} of type {type(source).__name__}"
