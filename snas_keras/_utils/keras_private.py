@@ -61,6 +61,24 @@ def take_losses(layer: keras.layers.Layer) -> list[Any]:
     return losses
 
 
+def changing_state(layer: keras.layers.Layer) -> list[Any]:
+    """Return the variables, weights aside, that a call may change.
+
+    Keras does not track the states of stateful recurrent layers.
+
+    Args:
+        layer: Keras layer.
+
+    Returns:
+        list of variables.
+    """
+    states = [getattr(part, "states", None) for part in layer._flatten_layers()]
+    found = [
+        v for v in keras.tree.flatten(states) if isinstance(v, keras.Variable)
+    ]
+    return [*layer.non_trainable_variables, *found]
+
+
 def slots(optimizer: keras.optimizers.Optimizer) -> dict[int, list[Any]]:
     """Return what an optimizer keeps for each variable.
 

@@ -206,8 +206,7 @@ class MixedEdge(keras.layers.Layer):
             outputs, masks, loss, state = ops.switch(index, switch.branches())
             if len(self.assigned.variables) == known:
                 break
-        variables = [*self.non_trainable_variables, *self.assigned.variables]
-        for variable, value in zip(variables, state, strict=True):
+        for variable, value in zip(switch.state, state, strict=True):
             variable.assign(value)
         if switch.has_losses:
             self.add_loss(ops.cast(largest, loss.dtype) * loss)

@@ -60,7 +60,7 @@ class SharedTrace:
         try:
             outputs, updates = self.functions[bool(training)](
                 _values(layer.trainable_variables),
-                _values(layer.non_trainable_variables),
+                _values(keras_private.changing_state(layer)),
                 inputs,
             )
         except _NotPureError:
@@ -74,7 +74,7 @@ class SharedTrace:
         layer = self.layer
         pairs = [
             *zip(layer.trainable_variables, values, strict=True),
-            *zip(layer.non_trainable_variables, state, strict=True),
+            *zip(keras_private.changing_state(layer), state, strict=True),
         ]
         with keras.StatelessScope(pairs, collect_losses=True) as scope:
             outputs = self.compute(layer, *inputs, training=training)
@@ -89,7 +89,8 @@ class SharedTrace:
             if scope.get_current_value(variable) is not value:
                 raise _NotPureError
         new = [
-            scope.get_current_value(v) for v in layer.non_trainable_variables
+            scope.get_current_value(v)
+            for v in keras_private.changing_state(layer)
         ]
         return outputs, _packed(state, new)
 
@@ -143,7 +144,7 @@ def _bits(values):
 
 def _unpacked(layer, updates):
     """Yield (variable, new value)."""
-    state = layer.non_trainable_variables
+    state = keras_private.changing_state(layer)
     for indices, bits in updates.items():
         variables = [state[i] for i in indices]
         values = tf.bitcast(bits, variables[0].dtype)

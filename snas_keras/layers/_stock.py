@@ -126,6 +126,22 @@ def to_stock(layer: Any) -> Any:
     return Copies().of(layer)
 
 
+def is_own_to_user(layer: Any) -> bool:
+    """Say whether a layer has a part that is neither Keras' class nor ours.
+
+    Args:
+        layer: Keras layer or model.
+
+    Returns:
+        bool; True of a `Lambda` too, whose function is the user's.
+    """
+    if isinstance(layer, keras.layers.Lambda):
+        return True
+    if not type(layer).__module__.startswith(("keras.", "snas_keras.")):
+        return True
+    return any(is_own_to_user(x) for x in keras_objects.sublayers(layer))
+
+
 def _is_open(layer):
     """Say whether it is a model whose layers are copied one by one."""
     if type(layer) is keras.Sequential:

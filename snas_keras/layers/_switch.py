@@ -26,7 +26,11 @@ class Switch:
         self.inputs = inputs
         self.training = training
         self.has_masks = self.has_losses = False
-        self.assigned = list(edge.assigned.variables)
+        # What must leave every branch.
+        self.state = [
+            *keras_private.changing_state(edge),
+            *edge.assigned.variables,
+        ]
 
     def branches(self):
         return [
@@ -36,7 +40,8 @@ class Switch:
 
     def _run(self, layer):
         edge = self.edge
-        pairs = [(v, v.value) for v in edge.variables]
+        weights = edge.trainable_variables
+        pairs = [(v, v.value) for v in [*weights, *self.state]]
         args, kwargs = edge.arguments(layer, self.inputs)
         with keras.StatelessScope(pairs, collect_losses=True) as scope:
             outputs = layer(*args, **kwargs, training=self.training)
@@ -48,10 +53,7 @@ class Switch:
         loss = sum(
             (ops.cast(x, "float32") for x in scope.losses), ops.zeros(())
         )
-        state = [
-            scope.get_current_value(v)
-            for v in [*edge.non_trainable_variables, *self.assigned]
-        ]
+        state = [scope.get_current_value(v) for v in self.state]
         cast = functools.partial(ops.cast, dtype=edge.output_dtype)
         outputs = keras.tree.map_structure(cast, outputs)
         return outputs, self._filled(masks, flat), loss, state
@@ -61,8 +63,7 @@ class Switch:
 
         They must leave every branch; the switch is made again with them.
         """
-        known = {id(v) for v in self.edge.non_trainable_variables}
-        known |= {id(v) for v in self.edge.assigned.variables}
+        known = {id(v) for v in [*self.state, *self.edge.assigned.variables]}
         for variable, value in pairs:
             is_changed = scope.get_current_value(variable) is not value
             if is_changed and id(variable) not in known:

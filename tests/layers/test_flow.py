@@ -344,3 +344,29 @@ def test_a_loaded_edge_keeps_the_dtype_of_its_inputs(tmp_path):
     loaded = keras.models.load_model(tmp_path / "edge.keras")
     edges = [layers.mixed_edges(x)[0] for x in (model, loaded)]
     assert [e.output_dtype for e in edges] == ["float64", "float64"]
+
+
+@pytest.mark.parametrize("estimator", ["relaxed", "single_path"])
+def test_states_of_recurrent_candidates_go_on_in_training(estimator):
+    @snas_keras.search_space
+    def stream(choose):
+        inputs = keras.Input(batch_shape=(2, 3, 4))
+        block = {"gru": KL.GRU(3, stateful=True)}
+        return inputs, choose("block", block)(inputs)
+
+    supernet = snas_keras.build_supernet(stream(), estimator)
+    still = keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0)
+    supernet.compile(*still, "mse")
+    x, y = np.ones((2, 3, 4), "float32"), np.zeros((2, 3), "float32")
+    [mixed] = layers.mixed_edges(supernet.network)
+    gru = mixed.candidates["gru"]
+    expected = []
+    for _ in range(2):
+        expected.append(np.mean(np.square(gru(x))))
+    gru.reset_state()
+    found = []
+    for _ in range(2):
+        found.append(supernet.train_on_batch(x, y))
+        supernet.reset_metrics()
+    np.testing.assert_allclose(np.array(found)[:, 0], expected, rtol=1e-5)
+    assert abs(expected[0] - expected[1]) > 1e-4
