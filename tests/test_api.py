@@ -76,7 +76,7 @@ SIGNATURES = {
     "halve_before=False, nodes=4, candidates=('none', 'max_pool_3x3', "
     "'avg_pool_3x3', 'skip_connect', 'sep_conv_3x3', 'sep_conv_5x5', "
     "'dil_conv_3x3', 'dil_conv_5x5'), affine=True, drop_path=0.0)",
-    "convert": "(supernet, genotype=None)",
+    "convert": "(supernet, genotype=None, verify=True)",
     "export_litert": "(model, path)",
     "export_onnx": "(model, path)",
     "export_saved_model": "(model, path, genotype=None)",

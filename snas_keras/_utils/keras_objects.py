@@ -101,10 +101,12 @@ def _live(source, config, copied):
     """Return the arguments that the object still holds as objects."""
     live = {}
     for key, value in config.items():
-        if not isinstance(value, dict) or "class_name" not in value:
+        if not isinstance(value, dict):
             continue
         held = getattr(source, key, getattr(source, f"_{key}", None))
-        if value["class_name"] in _FUNCTIONS and callable(held):
+        if value.get("class_name") in _FUNCTIONS and callable(held):
+            live[key] = held
+        elif _is_function(held) and not held.__module__.startswith("keras."):
             live[key] = held
         elif copied and isinstance(held, keras.layers.Layer):
             live[key] = copied(held)

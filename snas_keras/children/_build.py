@@ -3,7 +3,7 @@
 import keras
 
 from snas_keras import layers, spaces
-from snas_keras.children import _recalibration, _rewrite
+from snas_keras.children import _proof, _recalibration, _rewrite
 
 
 def build_child(space, genotype, **options):
@@ -15,10 +15,12 @@ def build_child(space, genotype, **options):
         **options: options of the space to change, e.g. more filters.
 
     Returns:
-        keras.Model of stock Keras layers (and the user's own), with new
-        weights. Edges that chose `none` are left out. Where the space has drop
-        path, the child has `DropPath` layers, which `DropPathSchedule` sets and
-        `for_inference` leaves out.
+        keras.Model of stock Keras layers (and the user's own). What the program
+        makes has new weights; what it brings, such as a pretrained backbone, an
+        adapted preprocessing layer or word vectors, keeps them, and its
+        trainable flags. Edges that chose `none` are left out. Where the space
+        has drop path, the child has `DropPath` layers, which `DropPathSchedule`
+        sets and `for_inference` leaves out.
 
     Raises:
         TypeError: `space` is not a SearchSpace or has no such option.
@@ -37,7 +39,7 @@ def build_child(space, genotype, **options):
     return _rewrite.Rewrite(network, genotype, kept=(layers.DropPath,)).run()
 
 
-def convert(supernet, genotype=None):
+def convert(supernet, genotype=None, verify=True):
     """Turn a trained supernet into the fixed network of one genotype.
 
     Every mixed edge becomes its chosen candidate and all weights are
@@ -48,13 +50,16 @@ def convert(supernet, genotype=None):
         supernet: SuperNet.
         genotype: Genotype or mapping {choice name: candidate name}, default
             `supernet.derive()`.
+        verify: bool, whether to compare child and supernet on a random batch
+            before the child is returned, default True.
 
     Returns:
         keras.Model of stock Keras layers (and the user's own). Edges that chose
         `none` are left out.
 
     Raises:
-        ValueError: the genotype does not fit the supernet.
+        ValueError: the genotype does not fit the supernet, a layer cannot be
+            rebuilt, or the outputs differ.
 
     Example:
 
@@ -68,7 +73,10 @@ def convert(supernet, genotype=None):
         genotype = supernet.derive()
     choices = supernet.architecture.choices
     genotype = spaces.Genotype(genotype).check(choices)
-    return _rewrite.Rewrite(supernet.network, genotype).run()
+    child = _rewrite.Rewrite(supernet.network, genotype).run()
+    if verify:
+        _proof.prove(supernet, genotype, child)
+    return child
 
 
 def for_inference(model, output=None):
@@ -124,12 +132,8 @@ def inherited_child(supernet, genotype=None, train_data=None, steps=None):
     Returns:
         keras.Model, compiled with the supernet's loss and metrics.
     """
-    child = convert(supernet, genotype)
-    config = keras.saving.deserialize_keras_object(
-        supernet.get_compile_config()
-    )
-    names = ("loss", "metrics", "loss_weights", "weighted_metrics")
-    child.compile(**{name: config.get(name) for name in names})
+    child = convert(supernet, genotype, verify=False)
+    child.compile(**supernet.compile_arguments.for_child())
     if train_data is not None:
         _recalibration.recalibrate_batch_norm(child, train_data, steps)
     return child

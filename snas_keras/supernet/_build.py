@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from snas_keras import spaces
+from snas_keras import layers, spaces
 from snas_keras.supernet import _architecture, _supernet
 
 
@@ -47,4 +47,28 @@ def build_supernet(
     network = spaces.as_network(
         space, single_path=architecture.estimator.runs_one_path
     )
+    _try_copies(network)
     return _supernet.SuperNet(network, architecture, recompute)
+
+
+def _try_copies(network):
+    """Refuse now what no child could be made of at the end of the search.
+
+    Only layers of the user's own, and lambdas, may fail to be copied.
+    """
+    for layer in network.layers:
+        if isinstance(layer, layers.MixedEdge):
+            for name, candidate in layer.candidates.items():
+                place = f"candidate {name!r} of choice {layer.choice!r}"
+                _try_copy(candidate, place)
+        else:
+            _try_copy(layer, f"layer {layer.name!r}")
+
+
+def _try_copy(layer, place):
+    if not layers.is_own_to_user(layer):
+        return
+    try:
+        layers.to_stock(layer)
+    except ValueError as error:
+        raise ValueError(f"No child can be made of {place}: {error}") from error

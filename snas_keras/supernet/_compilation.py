@@ -7,9 +7,47 @@ import keras
 import tensorflow as tf
 
 from snas_keras import layers
+from snas_keras._utils import keras_objects
 from snas_keras.supernet import _metrics, _optimizers, _penalties
 
 _LOGGER = logging.getLogger("snas_keras")
+
+
+class CompileArguments:
+    """What the user gave `compile` for loss and metrics, as it was given.
+
+    Args:
+        loss: as for `keras.Model.compile`.
+        options: dict, all other arguments.
+    """
+
+    def __init__(self, loss: Any = None, options: Any = None):
+        options = options or {}
+        self._loss = loss
+        self._weights = options.get("loss_weights")
+        self._metrics = options.get("metrics")
+        self._weighted_metrics = options.get("weighted_metrics")
+
+    def for_child(self) -> dict[str, Any]:
+        """Return the arguments for a child: metrics with a state of their own.
+
+        Losses and functions are the user's own objects; nothing is loaded, so
+        that nothing has to be registered.
+        """
+        return {
+            "loss": self._loss,
+            "loss_weights": self._weights,
+            "metrics": _fresh(self._metrics),
+            "weighted_metrics": _fresh(self._weighted_metrics),
+        }
+
+
+def _fresh(metrics):
+    def fresh(metric):
+        is_metric = isinstance(metric, keras.metrics.Metric)
+        return keras_objects.rebuilt(metric) if is_metric else metric
+
+    return keras.tree.map_structure(fresh, metrics)
 
 
 class Compilation:
@@ -18,6 +56,7 @@ class Compilation:
     network: Any
     penalties: Any
     recompute: bool
+    compile_arguments = CompileArguments()
 
     def compile(
         self,
@@ -70,6 +109,7 @@ class Compilation:
                 jit_compile=jit_compile,
                 **kwargs,
             )
+            self.compile_arguments = CompileArguments(loss, kwargs)
             self.asked_jit_compile = jit_compile
             _note_jit_compile(self.jit_compile)
             layers.share_traces(
