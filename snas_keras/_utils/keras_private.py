@@ -79,6 +79,17 @@ def changing_state(layer: keras.layers.Layer) -> list[Any]:
     return [*layer.non_trainable_variables, *found]
 
 
+def reset_states(model: keras.layers.Layer) -> None:
+    """Set the states of all stateful recurrent layers to zero.
+
+    Args:
+        model: Keras layer or model.
+    """
+    for part in model._flatten_layers():
+        if isinstance(part, keras.layers.RNN) and part.stateful:
+            part.reset_state()
+
+
 def slots(optimizer: keras.optimizers.Optimizer) -> dict[int, list[Any]]:
     """Return what an optimizer keeps for each variable.
 

@@ -97,11 +97,13 @@ def _are_same(expected, found):
 
 @contextlib.contextmanager
 def _state_kept(*models) -> Iterator[None]:
-    """Set back what a call may change, such as the states of a stateful RNN."""
+    """Begin with the states of recurrent layers at zero, and set all back."""
     variables = [
         v for model in models for v in keras_private.changing_state(model)
     ]
     before = [(v, keras.ops.copy(v.value)) for v in variables]
+    for model in models:
+        keras_private.reset_states(model)
     try:
         yield
     finally:
