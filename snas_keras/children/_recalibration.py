@@ -13,8 +13,10 @@ def recalibrate_batch_norm(model, data, steps=None):
 
     Args:
         model: keras.Model, changed in place. Other weights stay as they are.
-        data: array of inputs, shape (examples, ...), taken as one batch; or an
-            iterable of batches, each inputs or a tuple that starts with them.
+        data: inputs as the model takes them, arrays of shape (examples, ...),
+            taken as one batch; a tuple (x, y) as for `fit`, of which x alone
+            counts; or an iterable of batches, each of them inputs or a tuple
+            that starts with them.
         steps: int, batches to use, default all.
 
     Returns:
@@ -35,7 +37,7 @@ def recalibrate_batch_norm(model, data, steps=None):
     momenta = [norm.momentum for norm in norms]
     kept = [_other_state(model, norms), 0]
     try:
-        for step, inputs in enumerate(_input_batches(data)):
+        for step, inputs in enumerate(_input_batches(model, data)):
             if steps is not None and step >= steps:
                 break
             # A moving mean of momentum n / (n + 1) is the plain mean.
@@ -64,20 +66,40 @@ def _batch_norms(model):
 
 
 def _other_state(model, norms):
-    """Pair what a forward pass in training may change with its value now."""
+    """Pair what a forward pass in training may change with its value now.
+
+    Spectral normalization, for one, changes the weights that are trained.
+    """
     statistics = {
         id(v) for x in norms for v in (x.moving_mean, x.moving_variance)
     }
     return [
-        (v, np.array(v))
-        for v in model.non_trainable_variables
-        if id(v) not in statistics
+        (v, np.array(v)) for v in model.variables if id(v) not in statistics
     ]
 
 
-def _input_batches(data):
-    if hasattr(data, "shape"):
+def _input_batches(model, data):
+    if isinstance(data, tuple) and data and _are_inputs(model, data[0]):
+        data = data[0]
+    if _are_inputs(model, data):
         yield data
         return
     for batch in data:
-        yield batch[0] if isinstance(batch, (tuple, list)) else batch
+        is_more = isinstance(batch, (tuple, list))
+        is_more = is_more and not _are_inputs(model, batch)
+        yield batch[0] if is_more else batch
+
+
+def _are_inputs(model, value):
+    """Say whether a value is what the model is called on."""
+    declared = getattr(model, "input", None)
+    if isinstance(declared, dict):
+        return isinstance(value, dict)
+    if not isinstance(declared, (list, tuple)):
+        return hasattr(value, "shape")
+    is_alike = isinstance(value, (list, tuple)) and len(value) == len(declared)
+    return is_alike and all(map(_fits, declared, value))
+
+
+def _fits(declared, value):
+    return len(getattr(value, "shape", ())) == len(declared.shape)

@@ -248,6 +248,51 @@ def test_recalibration_averages_over_batches_and_touches_nothing_else():
     np.testing.assert_allclose(norm.moving_mean, wanted, rtol=1e-5)
 
 
+def two_inputs(kind):
+    left, right = keras.Input((2,), name="b"), keras.Input((2,), name="a")
+    x = keras.layers.Concatenate()([left, right])
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    inputs = {"b": left, "a": right} if kind is dict else [left, right]
+    return keras.Model(inputs, x)
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+def test_recalibration_takes_several_inputs_as_the_model_does(kind):
+    generator = np.random.default_rng(0)
+    b, a = generator.normal((3, -1), 2, (8, 2)), generator.normal(size=(8, 2))
+    x = {"b": b, "a": a} if kind is dict else [b, a]
+    pairs = tf.data.Dataset.from_tensor_slices(
+        (x if kind is dict else tuple(x), np.zeros(8))
+    )
+    for data in (x, (x, np.zeros(8)), [x, x], pairs.batch(4)):
+        model = two_inputs(kind)
+        snas_keras.recalibrate_batch_norm(model, data)
+        np.testing.assert_allclose(
+            model.get_layer("norm").moving_mean,
+            np.concatenate([b.mean(0), a.mean(0)]),
+            rtol=1e-5,
+        )
+
+
+def test_recalibration_takes_no_notice_of_targets():
+    norm = keras.layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((2,)), norm])
+    x = np.ones((4, 2), "float32")
+    snas_keras.recalibrate_batch_norm(model, (x, 1000.0 * x))
+    np.testing.assert_allclose(norm.moving_mean, [1.0, 1.0])
+
+
+def test_recalibration_leaves_weights_that_a_call_changes():
+    dense = keras.layers.SpectralNormalization(keras.layers.Dense(3))
+    model = keras.Sequential(
+        [keras.Input((2,)), dense, keras.layers.BatchNormalization()]
+    )
+    before = [np.array(v) for v in dense.variables]
+    snas_keras.recalibrate_batch_norm(model, np.ones((4, 2), "float32"))
+    for variable, value in zip(dense.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
 def test_recalibration_without_data_is_refused_and_restores_momenta():
     norm = keras.layers.BatchNormalization()
     model = keras.Sequential([keras.Input((2,)), norm])
