@@ -254,6 +254,9 @@ class StopAt(keras.callbacks.Callback):
 def test_a_run_that_was_ended_in_mid_epoch_goes_on_there(tmp_path):
     straight = train(tmp_path / "a.npz", DATA["arrays"]())
     train(tmp_path / "b.npz", DATA["arrays"](), [StopAt(1, 2)], every=None)
+    with np.load(tmp_path / "b.npz") as file:
+        state = json.loads(str(file["state"]))
+    assert (state["epoch"], state["batch"]) == (1, 3)
     assert_same(train(tmp_path / "b.npz", DATA["arrays"]()), straight)
 
 
