@@ -1,6 +1,7 @@
 """Schedules over the epochs: of the temperature and of drop path."""
 
 import typing
+import warnings
 from collections.abc import Callable
 
 import keras
@@ -73,7 +74,8 @@ SCHEDULES = {"linear": linear, "exponential": exponential}
 class TemperatureSchedule(keras.callbacks.Callback):
     """Set the temperature of a supernet at the start of every epoch.
 
-    The temperature is a variable: nothing is traced again.
+    The temperature is a variable: nothing is traced again. A search that is
+    stopped early, at a temperature above the schedule's last, is told so.
 
     Args:
         schedule: function (epoch, epochs) -> temperature, epochs counted from
@@ -107,6 +109,20 @@ class TemperatureSchedule(keras.callbacks.Callback):
         self.model.architecture.temperature.assign(
             checks.check_temperature(temperature)
         )
+
+    def on_train_end(self, logs: dict[str, typing.Any] | None = None) -> None:
+        epochs = self.params["epochs"]
+        final = self.schedule(epochs - 1, epochs)
+        temperature = float(self.model.architecture.temperature)
+        if self.model.stop_training and temperature > 1.01 * final:
+            warnings.warn(
+                "The search was stopped before the end of its schedule, at the "
+                f"temperature {temperature:.3g}, and would end at {final:.3g}: "
+                "its weights are trained in mixtures, and its choices may not "
+                "be made. Give the stopping more patience, or `fit` fewer "
+                "epochs.",
+                stacklevel=2,
+            )
 
 
 class DropPathSchedule(keras.callbacks.Callback):

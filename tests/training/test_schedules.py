@@ -1,7 +1,9 @@
 """Temperature schedules against their formulas."""
 
 import copy
+import warnings
 
+import keras
 import pytest
 
 import snas_keras
@@ -71,3 +73,30 @@ def test_callbacks_can_be_copied(dense_space, features, compiled):
     supernet.fit(*features, verbose=0, callbacks=[copied])
     found = float(supernet.architecture.temperature)
     assert found == pytest.approx(0.03)
+
+
+class StopIn(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.model.stop_training = True
+
+
+@pytest.mark.parametrize("epoch", [0, 2, None])
+def test_a_search_that_stops_at_a_high_temperature_says_so(
+    dense_space, features, compiled, epoch
+):
+    """Stopped in the last of three epochs, or never, it has cooled down."""
+    supernet = compiled(dense_space)
+    callbacks = [snas_keras.TemperatureSchedule(), StopIn(epoch)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        supernet.fit(*features, epochs=3, verbose=0, callbacks=callbacks)
+    told = [w for w in caught if "temperature 0.677" in str(w.message)]
+    assert len(told) == (epoch == 0)
+    assert len([w for w in caught if "before the end" in str(w.message)]) == (
+        epoch == 0
+    )
