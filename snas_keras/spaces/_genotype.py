@@ -108,12 +108,12 @@ class Genotype(Mapping[str, str]):
             The genotype.
 
         Raises:
-            ValueError: the text is no JSON, another format, or written by a
-                version that is not known here.
+            ValueError: the text is no JSON, another format, written by a
+                version that is not known here, or has a name that is no text.
         """
         try:
             content = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (RecursionError, ValueError) as error:
             raise ValueError(
                 f"The text is not a genotype: it is no valid JSON ({error})."
             ) from error
@@ -132,7 +132,10 @@ class Genotype(Mapping[str, str]):
                 'A genotype needs "choices": {choice: candidate}. '
                 f"Received: choices={content.get('choices')!r}"
             )
-        return cls(content["choices"])
+        try:
+            return cls(content["choices"])
+        except TypeError as error:
+            raise ValueError(f"The text is not a genotype: {error}") from error
 
     def save(self, path: str | pathlib.Path) -> None:
         """Write the genotype as a JSON file, whole or not at all.

@@ -54,8 +54,8 @@ def from_text(text: str) -> _genotype.Genotype:
     fields = _fields(text)
     choices = {}
     for cell in CELLS:
-        joined = list(fields[f"{cell}_concat"])
-        if joined != list(NODES):
+        joined = fields[f"{cell}_concat"]
+        if not _is_nodes(joined):
             raise ValueError(
                 f"The output of a cell must join nodes {list(NODES)}. "
                 f"Received: {cell}_concat={joined}"
@@ -188,6 +188,14 @@ def _pairs(genotype, cell, node, count):
     return (live + dead)[:count]
 
 
+# What reading a text that is something else may raise; too deep a one ends the
+# parser's memory or the recursion.
+_NO_GENOTYPE = (
+    *(AttributeError, MemoryError, OverflowError, RecursionError),
+    *(SyntaxError, TypeError, ValueError),
+)
+
+
 def _fields(text):
     """Read the keywords of the call `Genotype(...)` without running it."""
     try:
@@ -196,7 +204,7 @@ def _fields(text):
         fields = {k.arg: _literal(k.value) for k in call.keywords}
         if call.func.id != "Genotype" or call.args or set(fields) != _FIELDS:
             raise ValueError(f"The fields are {sorted(_FIELDS)}.")
-    except (AttributeError, SyntaxError, TypeError, ValueError) as error:
+    except _NO_GENOTYPE as error:
         raise ValueError(
             "A genotype reads Genotype(normal=[(operation, state), ...], "
             "normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, "
@@ -211,8 +219,26 @@ def _literal(node):
     return ast.literal_eval(node)
 
 
+def _is_nodes(joined):
+    """Compare without making a list: a range may be of any length."""
+    if isinstance(joined, range):
+        return joined == NODES
+    return isinstance(joined, (list, tuple)) and list(joined) == list(NODES)
+
+
+def _are_pairs(pairs):
+    return isinstance(pairs, (list, tuple)) and all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs
+    )
+
+
 def _cell_choices(cell, pairs):
     """Return {choice name: operation} of all 14 edges of one cell."""
+    if not _are_pairs(pairs):
+        raise ValueError(
+            "A cell is a list of pairs (operation, state). Received: "
+            f"{cell}={str(pairs)[:200]}"
+        )
     if len(pairs) == len(EDGES):
         nodes = [node for _, node in EDGES]
     elif len(pairs) == 2 * len(NODES):

@@ -153,6 +153,18 @@ def test_json_without_choices_is_refused(choices):
         Genotype.from_json(json.dumps(content))
 
 
+@pytest.mark.parametrize("choices", ['{"a": 1}', '{"a": ["b"]}'])
+def test_json_with_names_that_are_no_text_is_refused(choices):
+    head = '{"format": "snas_keras.genotype", "version": 1, "choices": '
+    with pytest.raises(ValueError, match="is not a genotype"):
+        snas_keras.Genotype.from_json(head + choices + "}")
+
+
+def test_json_that_is_too_deep_is_refused():
+    with pytest.raises(ValueError, match="is not a genotype"):
+        snas_keras.Genotype.from_json("[" * 200_000)
+
+
 def test_a_file_holds_what_was_saved(tmp_path):
     path = tmp_path / "new" / "genotype.json"
     GENOTYPE.save(path)

@@ -125,6 +125,27 @@ def test_refuses_what_is_no_call(text):
         published.from_text(text)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("normal_concat=range(2, 6)", "normal_concat=range(2, 1000000000000)"),
+        (
+            "normal_concat=range(2, 6)",
+            "normal_concat=range(1" + "0" * 500 + ")",
+        ),
+        ("normal_concat=range(2, 6)", "normal_concat=4"),
+        ("normal=[", "normal=[1, "),
+        ("normal=[", "normal=[('none', 0, 1), "),
+        ("normal=[", "normal=" + "[" * 100_000 + "["),
+    ],
+    ids=lambda change: change[1][:30],
+)
+def test_refuses_malformed_cells_without_unrolling_them(change):
+    text = published.to_text(published.GENOTYPES["darts_v2"])
+    with pytest.raises(ValueError, match="Received: "):
+        published.from_text(text.replace(*change))
+
+
 def test_refuses_to_write_too_many_edges():
     space = SEARCH_SPACES["snas_cifar"]()
     full = Genotype(dict.fromkeys(space.choices(), "skip_connect"))
