@@ -1,6 +1,7 @@
 """The distribution over child networks, p(Z | logits), as one Keras layer."""
 
 import collections
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -249,6 +250,26 @@ class Architecture(keras.layers.Layer):
         """
         logits = {name: np.array(v) for name, v in self.logits.items()}
         return _distribution.Distribution(self.choices, logits)
+
+    def derive(self) -> spaces.Genotype:
+        """Return the mode as a Genotype: deprecated.
+
+        It differs from `SuperNet.derive` under a limit; the supernet's
+        `derive("mode")` is the same.
+        """
+        warnings.warn(
+            "Architecture.derive() is now SuperNet.derive('mode'); the old "
+            "name goes with the next minor version.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        self.check_finite()
+        return spaces.Genotype(
+            {
+                name: candidates[int(np.argmax(self.logits[name]))]
+                for name, candidates in self.choices.items()
+            }
+        )
 
     def check_finite(self) -> None:
         """Raise ValueError if a logit is not a finite number."""

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from snas_keras._utils import budget
 from snas_keras._utils import text as text_lib
 
 _LOGGER = logging.getLogger("snas_keras")
@@ -22,8 +23,6 @@ _FALL = 0.4
 _MARGIN = 0.01
 # The weight stays within this factor of where it began.
 _REACH = 1e4
-# A billionth above a limit is rounding.
-_ROUNDING = 1e-9
 # What a child pays for its cost, nats a scale, until it is within the limits.
 _PRICES = np.concatenate([[0.0], np.geomspace(1e-3, 1e6, 255)])
 
@@ -73,7 +72,7 @@ class _Table:
         self.costs = np.stack(
             [[self._row(x, name) for name in self.sizes] for x in limits]
         )
-        room = [limit.value * (1.0 + _ROUNDING) for limit in limits]
+        room = [limit.value * (1.0 + budget.ROUNDING) for limit in limits]
         self.room = np.subtract(room, [limit.cost.fixed for limit in limits])
         self.limits = limits
         scales = np.array([limit.scale for limit in limits])
@@ -221,8 +220,8 @@ class Limit:
     def __init__(self, resource, cost):
         self.resource = resource
         self.cost = cost
-        self.value = self._in_units(resource.limit)
-        if cost.minimum > self.value * (1.0 + _ROUNDING):
+        self.value = budget.in_units(resource.limit, cost.maximum)
+        if not budget.is_within(cost.minimum, self.value):
             limit, least, most = map(
                 text_lib.number, (self.value, cost.minimum, cost.maximum)
             )
@@ -239,11 +238,6 @@ class Limit:
             text_lib.number(self.value),
             resource.name,
         )
-
-    def _in_units(self, limit):
-        if isinstance(limit, str):
-            return float(limit.rstrip("% ")) / 100.0 * self.cost.maximum
-        return limit
 
     def expected(self, architecture: Any) -> Any:
         """Return the expected cost of a child.

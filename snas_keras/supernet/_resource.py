@@ -1,13 +1,12 @@
 """Differentiable resource penalties on the cost of the child network."""
 
-import re
 import warnings
 from typing import Any
 
 import keras
 
 from snas_keras import costs as costs_lib
-from snas_keras._utils import checks
+from snas_keras._utils import budget, checks
 
 FORMS = ("linear", "log")
 GRADIENTS = ("expected", "pathwise", "score_function")
@@ -76,7 +75,7 @@ class Resource:
         if estimator is not None:
             gradient = _renamed(estimator)
         self.cost = costs_lib.get(cost)
-        self.limit = _check_limit(limit)
+        self.limit = None if limit is None else budget.check_limit(limit)
         self.weight = _check_weight(weight, limit)
         self.rate = _check_rate(rate)
         self.form = checks.one_of("form", form, FORMS)
@@ -167,23 +166,6 @@ def _check_weight(weight, limit):
             f"limit. Received: weight={weight}"
         )
     return float(weight)
-
-
-def _check_limit(limit):
-    if limit is None:
-        return None
-    if isinstance(limit, str):
-        percent = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", limit)
-        is_limit = percent and 0.0 < float(percent[1]) <= 100.0
-    else:
-        limit = float(limit)
-        is_limit = 0.0 < limit < float("inf")
-    if not is_limit:
-        raise ValueError(
-            "`limit` must be positive and finite, or a percentage of the "
-            f'most expensive child such as "60%". Received: limit={limit!r}'
-        )
-    return limit
 
 
 def _check_rate(rate):

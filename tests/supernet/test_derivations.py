@@ -78,3 +78,9 @@ def test_logits_that_are_not_finite_name_no_child(dense_space, bad):
             supernet.derive(method)
     with pytest.raises(ValueError, match="not finite"):
         snas_keras.convert(supernet)
+
+
+def test_the_former_derive_of_the_architecture_warns(dense_space):
+    supernet = supernet_with(dense_space, {"block_1": [0.0, 2.0, 0.0]})
+    with pytest.warns(DeprecationWarning, match=r"derive\('mode'\)"):
+        assert supernet.architecture.derive() == supernet.derive("mode")
