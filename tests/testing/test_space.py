@@ -10,29 +10,12 @@ from snas_keras.testing import _new_process
 from tests import models
 
 KL = keras.layers
-# A child is rebuilt from configs: tables, shared names, numbers in operations
-# and the weights that came with the space are lost.
-NOT_REBUILT = {
-    "tabular_with_preprocessing",
-    "pretrained_backbone",
-    "submodels",
-    "raw_operations",
-}
-SPACES = [
-    pytest.param(
-        model,
-        id=model.__name__,
-        marks=[pytest.mark.xfail(strict=False)]
-        if model.__name__ in NOT_REBUILT
-        else [],
-    )
-    for model in models.MODELS
-]
+NAMES = [model.__name__ for model in models.MODELS]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter:UserWarning")
-@pytest.mark.parametrize("model", SPACES)
+@pytest.mark.parametrize("model", models.MODELS, ids=NAMES)
 def test_model_works_from_search_to_export(model):
     """In this process; files are loaded in another below."""
     testing.check_space(**{**model(), "modules": None})
@@ -42,8 +25,6 @@ def test_model_works_from_search_to_export(model):
 def test_files_of_all_models_load_in_a_new_process(tmp_path):
     inputs, expected = {}, {}
     for make in models.MODELS:
-        if make.__name__ in NOT_REBUILT:
-            continue
         model = make()
         supernet = snas_keras.build_supernet(model["space"])
         child = snas_keras.convert(supernet)
