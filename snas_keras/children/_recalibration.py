@@ -1,29 +1,40 @@
 """Statistics of batch norms that belong to the child."""
 
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 import numpy as np
 
+from snas_keras.children import _moments
 
-def recalibrate_batch_norm(model, data, steps=None):
+
+def recalibrate_batch_norm(
+    model: keras.Model, data: Any, steps: int | None = None
+) -> keras.Model:
     """Replace the moving statistics of all batch norms by those of `data`.
 
     A supernet's batch norms see mixtures of candidates; a child that inherits
     their statistics answers as if it still got them. This runs the child over
-    data and keeps the mean of the batches' statistics.
+    data, in training mode, and stores the mean and variance of all that each
+    batch norm got, over all its calls and all batches, of whatever length.
+    Batch norms that are frozen keep theirs.
 
     Args:
         model: keras.Model, changed in place. Other weights stay as they are.
         data: inputs as the model takes them, arrays of shape (examples, ...),
-            taken as one batch; a tuple (x, y) as for `fit`, of which x alone
-            counts; or an iterable of batches, each of them inputs or a tuple
-            that starts with them.
+            taken as one batch; a tuple (x, y) or (x, y, sample_weight) as for
+            `fit`, of which x alone counts; or batches, a `PyDataset`, a
+            `tf.data.Dataset` or another iterable, each of them inputs or a
+            tuple that starts with them.
         steps: int, batches to use, default all.
 
     Returns:
         The model.
 
     Raises:
-        ValueError: `data` has no batch.
+        ValueError: `data` has no batch, or is not what the model takes.
 
     Example:
 
@@ -35,22 +46,22 @@ def recalibrate_batch_norm(model, data, steps=None):
     """
     norms = _batch_norms(model)
     momenta = [norm.momentum for norm in norms]
-    kept = [_other_state(model, norms), 0]
+    state, count = _other_state(model, norms), 0
     try:
-        for step, inputs in enumerate(_input_batches(model, data)):
-            if steps is not None and step >= steps:
-                break
-            # A moving mean of momentum n / (n + 1) is the plain mean.
-            for norm in norms:
-                norm.momentum = step / (step + 1)
-            model(inputs, training=True)
-            kept[1] += 1
+        with _moments.Watched(norms) as watched:
+            for inputs in _input_batches(model, data, steps):
+                # A moving mean of momentum n / (n + 1) is the plain mean.
+                for norm in norms:
+                    norm.momentum = count / (count + 1)
+                model(inputs, training=True)
+                count += 1
+        watched.assign()
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-        for variable, value in kept[0]:
+        for variable, value in state:
             variable.assign(value)
-    if not kept[1]:
+    if not count:
         raise ValueError(
             f"`data` must have at least one batch. Received: {data!r}"
         )
@@ -78,16 +89,41 @@ def _other_state(model, norms):
     ]
 
 
-def _input_batches(model, data):
+def _input_batches(model, data, steps) -> Iterator[Any]:
     if isinstance(data, tuple) and data and _are_inputs(model, data[0]):
         data = data[0]
     if _are_inputs(model, data):
-        yield data
-        return
-    for batch in data:
+        data = [data]
+    for batch in itertools.islice(_batches(data), steps):
         is_more = isinstance(batch, (tuple, list))
         is_more = is_more and not _are_inputs(model, batch)
-        yield batch[0] if is_more else batch
+        inputs = batch[0] if is_more else batch
+        if not _are_inputs(model, inputs):
+            raise ValueError(
+                "`data` must have inputs as the model takes them. It takes "
+                f"{_described(getattr(model, 'input', None))}. Received: "
+                f"{_described(inputs)}"
+            )
+        yield keras.tree.map_structure(_array, inputs)
+
+
+def _batches(data):
+    if isinstance(data, keras.utils.PyDataset):
+        # To go on until an IndexError would go on for ever.
+        return (data[index] for index in range(data.num_batches))
+    return iter(data)
+
+
+def _array(value):
+    """Return a data frame as an array, all else as it is."""
+    return value.to_numpy() if hasattr(value, "to_numpy") else value
+
+
+def _described(inputs):
+    def shape(value):
+        return getattr(value, "shape", type(value).__name__)
+
+    return keras.tree.map_structure(shape, inputs)
 
 
 def _are_inputs(model, value):
@@ -96,7 +132,8 @@ def _are_inputs(model, value):
     if isinstance(declared, dict):
         return isinstance(value, dict)
     if not isinstance(declared, (list, tuple)):
-        return hasattr(value, "shape")
+        is_open = declared is None and isinstance(value, dict)
+        return hasattr(value, "shape") or is_open
     is_alike = isinstance(value, (list, tuple)) and len(value) == len(declared)
     return is_alike and all(map(_fits, declared, value))
 
