@@ -1,23 +1,36 @@
 """Export of fixed networks, each proven by running what was written."""
 
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from snas_keras._utils import files
+from snas_keras.children import _samples
+from snas_keras.spaces import Genotype
 
-# Of the largest output, or of one where all are smaller.
+# Of the size of an output, and the least size that is told from zero.
 _TOLERANCE = 1e-4
+_SMALL = 1e-2
 # A number of eight or eleven bits is off by about so much.
 _LOW_PRECISION = {"bfloat16": 2e-2, "float16": 2e-3}
 
 
-def export_saved_model(model, path, genotype=None):
+def export_saved_model(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    genotype: Genotype | None = None,
+) -> float:
     """Write a SavedModel that TensorFlow serves without Keras or this library.
 
     It has the endpoint `serve` (and `serving_default`), takes any batch size
-    and names its outputs. It is loaded again and compared with the model before
-    it appears under its path.
+    that the model takes, and names its outputs: a dict of outputs by its keys,
+    others by their layers. It is loaded again and compared with the model on
+    random inputs before it appears under its path.
 
     Args:
         model: keras.Model, built, e.g. from `convert` or `build_child`.
@@ -28,9 +41,9 @@ def export_saved_model(model, path, genotype=None):
         float, the largest difference to the model's own outputs.
 
     Raises:
-        TypeError: `model` is no keras.Model.
-        RuntimeError: the outputs differ by more than 1e-4 of the largest, or by
-            more than the precision that the layers compute in.
+        TypeError: `model` is no keras.Model with inputs and outputs.
+        RuntimeError: it cannot be written, or an output differs by more than
+            1e-4 of its size or the precision that the layers compute in.
 
     Example:
 
@@ -40,21 +53,29 @@ def export_saved_model(model, path, genotype=None):
     >>> export_saved_model(child, directory + "/served") < 1e-4
     True
     """
-    _check_model(model)
+    served = _served(model)
+
+    def serve(inputs):
+        return served(inputs, training=False)
+
     with files.replacing(path) as temporary:
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint("serve", _named(model), _signature(model))
-        archive.write_out(str(temporary), verbose=False)
-        if genotype is not None:
-            genotype.save(temporary / "genotype.json")
-        served = tf.saved_model.load(str(temporary))
-        difference = _compare(path, model, served.serve)
-    return difference
+        with _explained("a SavedModel", model):
+            archive = keras.export.ExportArchive()
+            archive.track(served)
+            archive.add_endpoint("serve", serve, _signature(served))
+            archive.write_out(str(temporary), verbose=False)
+            if genotype is not None:
+                genotype.save(temporary / "genotype.json")
+            loaded = tf.saved_model.load(str(temporary))
+            return _compare(path, served, loaded.serve)
 
 
-def export_litert(model, path):
+def export_litert(model: keras.Model, path: str | os.PathLike[str]) -> float:
     """Write a LiteRT file (.tflite) for phones and small devices.
+
+    Inputs and outputs have names, as in `export_saved_model`. The file is
+    compared with the model on random inputs by TensorFlow's interpreter, which
+    has LiteRT's built-in operations alone.
 
     Args:
         model: keras.Model, built.
@@ -64,26 +85,21 @@ def export_litert(model, path):
         float, the largest difference to the model's own outputs.
 
     Raises:
-        TypeError: `model` is no keras.Model.
-        ValueError: the path's ending.
-        RuntimeError: the outputs differ by more than 1e-4 of the largest, or by
-            more than the precision that the layers compute in.
+        TypeError: `model` is no keras.Model with inputs and outputs.
+        ValueError: the path's ending, or a model that cannot be called on
+            random inputs.
+        RuntimeError: it cannot be written, or an output differs by more than
+            1e-4 of its size or the precision that the layers compute in.
     """
-    _check_model(model)
     _check_suffix(path, ".tflite")
-    with files.replacing(path) as temporary:
-        model.export(
-            str(temporary),
-            format="litert",
-            verbose=False,
-            input_signature=_signature(model),
-        )
-        difference = _compare(path, model, _litert(temporary))
-    return difference
+    return _export(model, path, "litert", "a LiteRT file", _litert)
 
 
-def export_onnx(model, path):
+def export_onnx(model: keras.Model, path: str | os.PathLike[str]) -> float:
     """Write an ONNX file. Needs the extra: pip install "snas-keras[export]".
+
+    Inputs and outputs have names, as in `export_saved_model`. The file is
+    compared with the model on random inputs by onnxruntime.
 
     Args:
         model: keras.Model, built.
@@ -94,29 +110,35 @@ def export_onnx(model, path):
 
     Raises:
         ImportError: the extra is not installed.
-        TypeError: `model` is no keras.Model.
-        ValueError: the path's ending.
-        RuntimeError: the outputs differ by more than 1e-4 of the largest, or by
-            more than the precision that the layers compute in.
+        TypeError: `model` is no keras.Model with inputs and outputs.
+        ValueError: the path's ending, or a model that cannot be called on
+            random inputs.
+        RuntimeError: it cannot be written, or an output differs by more than
+            1e-4 of its size or the precision that the layers compute in.
     """
-    _check_model(model)
     _check_suffix(path, ".onnx")
     runtime = _onnx_runtime()
+
+    def load(path, names):
+        return _onnx(runtime.InferenceSession(str(path)), names)
+
+    return _export(model, path, "onnx", "an ONNX file", load)
+
+
+def _export(model, path, kind, article, load):
+    """Write a file by Keras' exporter, load and compare it."""
+    served = _served(model)
     with files.replacing(path) as temporary:
-        model.export(
-            str(temporary),
-            format="onnx",
-            verbose=False,
-            input_signature=_signature(model),
-        )
-        session = runtime.InferenceSession(str(temporary))
-        difference = _compare(path, model, _onnx(session))
-    return difference
-
-
-def _check_model(model):
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a keras.Model. Received: {model!r}")
+        with _explained(article, model):
+            served.export(
+                str(temporary),
+                format=kind,
+                verbose=False,
+                input_signature=_signature(served),
+            )
+            names = [x.name for x in keras.tree.flatten(served.input)]
+            # What the format's own operations cannot do shows in the run.
+            return _compare(path, served, load(temporary, names))
 
 
 def _check_suffix(path, suffix):
@@ -124,15 +146,17 @@ def _check_suffix(path, suffix):
         raise ValueError(f"`path` must end in {suffix!r}. Received: {path}")
 
 
-def _named(model):
-    """Return the model as a function with a dict of named outputs."""
-    names = _output_names(model)
-
-    def serve(inputs):
-        outputs = model(inputs, training=False)
-        return dict(zip(names, keras.tree.flatten(outputs), strict=True))
-
-    return serve
+def _served(model):
+    """Return the model with a dict of outputs under the names they have."""
+    if not isinstance(model, keras.Model) or not getattr(model, "outputs", 0):
+        raise TypeError(
+            "`model` must be a keras.Model with inputs and outputs, functional "
+            f"or a built Sequential. Received: {model!r}"
+        )
+    is_chain = isinstance(model, keras.Sequential)
+    inputs = model.inputs[0] if is_chain else model.input
+    outputs = dict(zip(_output_names(model), model.outputs, strict=True))
+    return keras.Model(inputs, outputs, name=model.name)
 
 
 def _output_names(model):
@@ -140,24 +164,15 @@ def _output_names(model):
 
     One layer may make several outputs.
     """
-    if isinstance(model.output, dict):
-        keys = {key: key for key in model.output}
-        names = keras.tree.flatten(keys)
-        if len(names) == len(model.output_names):
-            return names
+    outputs = getattr(model, "output", None)
+    is_dict = isinstance(outputs, dict)
+    if is_dict and len(outputs) == len(model.outputs):
+        return keras.tree.flatten({key: key for key in outputs})
     names = []
-    for name in model.output_names:
+    for name in getattr(model, "output_names", ["output"]):
         again = sum(n.partition("/")[0] == name for n in names)
         names.append(f"{name}/{again}" if again else name)
     return names
-
-
-def _tolerance(model):
-    found = {
-        _LOW_PRECISION.get(layer.compute_dtype, _TOLERANCE)
-        for layer in model._flatten_layers()
-    }
-    return max(found)
 
 
 def _signature(model):
@@ -168,57 +183,114 @@ def _signature(model):
     return [spec]
 
 
-def _compare(path, model, run):
-    """Return the largest difference over two batch sizes, or raise."""
-    differences, sizes = [0.0], [1.0]
-    generator = np.random.default_rng(0)
-    for batch_size in (1, 3):
-        inputs = keras.tree.map_structure(
-            lambda x, n=batch_size: _random_input(x, n, generator), model.input
-        )
-        expected = keras.tree.flatten(model(inputs, training=False))
-        found = run(inputs)
-        for name, value in zip(_output_names(model), expected, strict=True):
-            value = keras.ops.convert_to_numpy(value).astype("float32")
-            other = np.asarray(_pick(found, name), "float32")
-            differences.append(np.abs(value - other).max())
-            sizes.append(np.abs(value).max())
-    # Unlike that of Python, this maximum of NaN and a number is NaN.
-    difference = float(np.max(differences))
-    allowed = _tolerance(model) * float(np.max(sizes))
-    if not (difference <= allowed < np.inf):
+class _OtherOutputsError(RuntimeError):
+    """What was written answers otherwise than the model."""
+
+
+@contextlib.contextmanager
+def _explained(article, model) -> Iterator[None]:
+    """Say what to do, in Keras' terms, where an exporter cannot."""
+    try:
+        yield
+    except (_OtherOutputsError, _samples.NothingToCompareError):
+        raise
+    except Exception as error:
         raise RuntimeError(
-            f"The export to {path} gives other outputs than the model: the "
-            f"largest difference is {difference}, allowed is {allowed}. "
-            "Nothing was written."
+            f"The model cannot be written as {article}. {_remedy(model)} "
+            f"Nothing was written. {type(error).__name__}: {error}"
+        ) from error
+
+
+def _remedy(model):
+    layers = model._flatten_layers()
+    recurrent = [
+        x.name
+        for x in layers
+        if isinstance(x, (keras.layers.RNN, keras.layers.Bidirectional))
+    ]
+    if recurrent:
+        return (
+            f"Its recurrent layers {recurrent} need `unroll=True` and a known "
+            "length, or all inputs a fixed batch, keras.Input(..., "
+            "batch_size=1)."
+        )
+    if any(x.dtype == "string" for x in model.inputs):
+        return (
+            "It has inputs of strings: export_saved_model takes them; else "
+            "export a model that begins behind the lookup, and look up before."
+        )
+    return (
+        "Names of inputs must be letters, digits and '_', and its layers of "
+        "operations that the format has; export_saved_model has them all."
+    )
+
+
+def _compare(path, model, run: Callable[[Any], Any]) -> float:
+    """Return the largest difference over two batch sizes, or raise."""
+    differences, names = [0.0], _output_names(model)
+    for inputs in _samples.batches(model.input, _side(model)):
+        expected = keras.tree.flatten(_answer(model, inputs))
+        found = run(inputs)
+        for place, (name, value) in enumerate(
+            zip(names, expected, strict=True)
+        ):
+            other = found[name] if isinstance(found, dict) else found[place]
+            differences.append(_difference(path, model, name, value, other))
+    return max(differences)
+
+
+def _difference(path, model, name, value, other):
+    """Return the largest difference in one output, or refuse it."""
+    value, other = (np.asarray(x) for x in (value, other))
+    if value.dtype.kind in "OSU":
+        difference, allowed = float(not np.array_equal(value, other)), 0.0
+    else:
+        value, other = (np.float64(x) for x in (value, other))
+        difference = float(np.max(np.abs(value - other), initial=0.0))
+        size = float(np.max(np.abs(value), initial=_SMALL))
+        allowed = _tolerance(model) * size
+    if not difference <= allowed < np.inf or value.shape != other.shape:
+        raise _OtherOutputsError(
+            f"The export to {path} gives other outputs than the model, or "
+            f"none that are numbers: in {name!r} the largest difference is "
+            f"{difference}, allowed is {allowed}. Nothing was written."
         )
     return difference
 
 
-def _pick(found, name):
-    return found[name] if isinstance(found, dict) else found.pop(0)
+def _tolerance(model):
+    found = {
+        _LOW_PRECISION.get(layer.compute_dtype, _TOLERANCE)
+        for layer in model._flatten_layers()
+    }
+    return max(found)
 
 
-def _random_input(tensor, batch_size, generator):
-    shape = [batch_size] + [side or 8 for side in tensor.shape[1:]]
-    if tensor.dtype == "string":
-        return tf.constant(generator.choice(["", "a", "b"], shape))
-    if not keras.backend.is_float_dtype(tensor.dtype):
-        return tf.constant(generator.integers(0, 2, shape), tensor.dtype)
-    return tf.cast(generator.uniform(size=shape), tensor.dtype)
+def _side(model):
+    return _samples.accepted_side(model.input, lambda x: _answer(model, x))
 
 
-def _litert(path):
+def _answer(model, inputs):
+    """Return the outputs; states that a call moves stay as they are."""
+    with keras.StatelessScope():
+        return model(inputs, training=False)
+
+
+def _litert(path, names):
     interpreter = tf.lite.Interpreter(model_path=str(path))
     runner = interpreter.get_signature_runner("serving_default")
-    details = sorted(runner.get_input_details())
+    keys = _keys(names, sorted(runner.get_input_details()))
 
     def run(inputs):
         tensors = keras.tree.flatten(inputs)
-        outputs = runner(**dict(zip(details, tensors, strict=True)))
-        return [outputs[name] for name in sorted(outputs)]
+        return runner(**dict(zip(keys, tensors, strict=True)))
 
     return run
+
+
+def _keys(names, keys):
+    """Return the file's names of the inputs, in the model's order."""
+    return names if set(names) == set(keys) else keys
 
 
 def _onnx_runtime():
@@ -234,11 +306,13 @@ def _onnx_runtime():
     return onnxruntime
 
 
-def _onnx(session):
-    names = [x.name for x in session.get_inputs()]
+def _onnx(session, names):
+    keys = _keys(names, [x.name for x in session.get_inputs()])
+    outputs = [x.name for x in session.get_outputs()]
 
     def run(inputs):
         arrays = [np.asarray(x) for x in keras.tree.flatten(inputs)]
-        return session.run(None, dict(zip(names, arrays, strict=True)))
+        values = session.run(outputs, dict(zip(keys, arrays, strict=True)))
+        return dict(zip(outputs, values, strict=True))
 
     return run
