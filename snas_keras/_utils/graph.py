@@ -54,6 +54,23 @@ def operations(outputs: Any) -> list[keras.Operation]:
     return list(found.values())
 
 
+def sources(operation: keras.Operation) -> list[list[keras.Operation]]:
+    """List what every call of an operation takes its tensors from.
+
+    `Operation.input` refuses an operation that is called more than once.
+
+    Args:
+        operation: keras.Operation of a functional model.
+
+    Returns:
+        list with one entry a call, each a list of keras.Operation.
+    """
+    return [
+        [tensor._keras_history[0] for tensor in node.input_tensors]
+        for node in operation._inbound_nodes
+    ]
+
+
 def output_spec(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
     """Return what an operation gives, with all sizes that can be known.
 
