@@ -1,6 +1,10 @@
 """Lazy import of matplotlib."""
 
+import functools
 import importlib.util
+import io
+import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -23,9 +27,79 @@ def new_figure(**options: Any) -> Any:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "The figure needs matplotlib. Install the extra: pip install "
-            "'snas-keras[plots]'"
+            "'snas-keras[reports]'"
         ) from error
-    return figure.Figure(layout="constrained", **options)
+    return _plain(figure.Figure)(layout="constrained", **options)
+
+
+@functools.cache
+def _plain(figure_class):
+    """Return a class of figures that show every text as it was given."""
+    import matplotlib
+    from matplotlib import text
+
+    class PlainFigure(figure_class):
+        def draw(self, renderer):
+            # Names are no formulas: "$" and "\\" stand for themselves.
+            plain = {"text.parse_math": False, "text.usetex": False}
+            with matplotlib.rc_context(plain), warnings.catch_warnings():
+                # A sign that no font has is shown as a box.
+                warnings.filterwarnings("ignore", "Glyph")
+                for one in self.findobj(text.Text):
+                    one.set_parse_math(False)
+                    one.set_usetex(False)
+                super().draw(renderer)
+
+    return PlainFigure
+
+
+def labels(names: Iterable[str], most: int = 60) -> dict[str, str]:
+    """Shorten names to what a figure has room for.
+
+    Args:
+        names: iterable of str.
+        most: int, characters of a label, default 60.
+
+    Returns:
+        {name: label}, all labels different. Long names lose their middle;
+        what cannot be printed, such as a line break, is a space.
+
+    Example:
+
+    >>> labels(["short", "a name that is too long"], most=12)
+    {'short': 'short', 'a name that is too long': 'a name…long'}
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        text = "".join(c if c.isprintable() else " " for c in name)
+        label, number = _shortened(text, most), 1
+        while label in found.values() and name not in found:
+            number += 1
+            label = f"{_shortened(text, most - len(str(number)) - 2)} #{number}"
+        found.setdefault(name, label)
+    return found
+
+
+def _shortened(text, most):
+    if len(text) <= most:
+        return text
+    end = most // 3
+    return f"{text[: most - end - 1].rstrip()}…{text[-end:]}"
+
+
+def png(figure: Any, dpi: int = 110) -> bytes:
+    """Render a figure as PNG.
+
+    Args:
+        figure: matplotlib.figure.Figure.
+        dpi: int, dots an inch, default 110.
+
+    Returns:
+        bytes of the file.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 def is_installed() -> bool:
