@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import dataclasses
 import glob
 import json
 import os
@@ -82,9 +83,34 @@ def write_report(
     with replacing(path.with_suffix(".png")) as temporary:
         figure.savefig(temporary, dpi=120)
     with replacing(path.with_suffix(".md")) as temporary:
-        temporary.write_text(table + "\n")
+        temporary.write_text(table + "\n", encoding="utf-8")
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_report(path: str | os.PathLike, kind: Any) -> Any:
+    """Read the JSON of a report into its dataclass.
+
+    Args:
+        path: path of the JSON file.
+        kind: dataclass; what it has no field for is left out.
+
+    Returns:
+        an instance of `kind`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or not of such a report.
+    """
+    text = existing(path).read_bytes()
+    names = {field.name for field in dataclasses.fields(kind)}
+    try:
+        content = json.loads(text)
+        return kind(**{k: v for k, v in content.items() if k in names})
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(
+            f"{path} is damaged, or no {kind.__name__}: {error}"
+        ) from error
 
 
 def existing(path: str | os.PathLike) -> pathlib.Path:
