@@ -1,12 +1,13 @@
 """Pareto front and hypervolume."""
 
 import dataclasses
+import os
 import typing
 from collections.abc import Sequence
 
 import numpy as np
 
-from snas_keras._utils import files, plots
+from snas_keras._utils import files, plots, tables
 from snas_keras._utils import text as text_lib
 from snas_keras.objectives import _rewards
 
@@ -141,7 +142,7 @@ class ParetoReport:
             _rewards.check_metrics(values, self.directions)
 
     @property
-    def front(self):
+    def front(self) -> list[str]:
         """Return the names of the Pareto set, ordered by the last objective."""
         is_kept = pareto_front(self._rows(), [*self.directions.values()])
         names = [
@@ -151,7 +152,7 @@ class ParetoReport:
         return sorted(names, key=lambda name: self.points[name][last])
 
     @property
-    def hypervolume(self):
+    def hypervolume(self) -> float:
         """Return the dominated volume up to the reference."""
         directions = [*self.directions.values()]
         return hypervolume(self._rows(), directions, self._reference())
@@ -168,44 +169,68 @@ class ParetoReport:
             for o, direction in self.directions.items()
         ]
 
-    def table(self):
-        """Return the Pareto set as a table in Markdown."""
+    def parts(self) -> list[str | tables.Table]:
+        """Return a verdict, and the Pareto set as a table."""
         names = list(self.directions)
-        lines = [
-            f"| Pareto set | {' | '.join(names)} |",
-            "|" + " --- |" * (len(names) + 1),
+        rows = [
+            (name, *(text_lib.number(self.points[name][o]) for o in names))
+            for name in self.front
         ]
-        for name in self.front:
-            values = " | ".join(
-                text_lib.number(self.points[name][o]) for o in names
-            )
-            lines.append(f"| {name} | {values} |")
         reference = ", ".join(text_lib.number(v) for v in self._reference())
-        lines += [
-            "",
-            f"{len(self.front)} of {len(self.points)} children. Hypervolume "
-            f"up to ({reference}): {text_lib.number(self.hypervolume)}",
+        return [
+            f"{len(self.front)} of {len(self.points)} children are not "
+            f"dominated. Hypervolume up to ({reference}): "
+            f"{text_lib.number(self.hypervolume)}",
+            tables.Table(("Pareto set", *names), rows, "The Pareto set."),
         ]
-        return "\n".join(lines)
 
-    def save(self, path):
+    def table(self) -> str:
+        """Return a verdict and the Pareto set in Markdown."""
+        return tables.document(self.parts())
+
+    def figure(self) -> typing.Any:
+        """Draw the first objective over the last.
+
+        Returns:
+            matplotlib figure.
+
+        Raises:
+            ModuleNotFoundError: matplotlib is missing.
+        """
+        return _scatter(self)
+
+    def save(self, path: str | os.PathLike) -> None:
         """Write JSON, and beside it the table and a scatter plot.
-
-        The plot shows the first objective over the last.
 
         Args:
             path: path of the JSON file; the others have the suffixes .md and
                 .png.
 
         Raises:
-            ModuleNotFoundError: matplotlib is missing.
+            ModuleNotFoundError: matplotlib or tabulate is missing.
         """
         content = {
             **dataclasses.asdict(self),
             "front": self.front,
             "hypervolume": self.hypervolume,
         }
-        files.write_report(path, content, self.table(), _scatter(self))
+        files.write_report(path, content, self.table(), self.figure())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "ParetoReport":
+        """Read the JSON file that `save` wrote.
+
+        Args:
+            path: path of the JSON file.
+
+        Returns:
+            ParetoReport.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is damaged, or no such report.
+        """
+        return files.read_report(path, cls)
 
 
 def _scatter(report):
@@ -230,8 +255,9 @@ def _scatter(report):
         drawstyle="steps-post",
         label="Pareto set",
     )
-    axes.set_xlabel(f"{last} ({report.directions[last]})")
-    axes.set_ylabel(f"{first} ({report.directions[first]})")
+    names = plots.labels([first, last])
+    axes.set_xlabel(f"{names[last]} ({report.directions[last]})")
+    axes.set_ylabel(f"{names[first]} ({report.directions[first]})")
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
