@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from snas_keras.reports import _records
+
 OPERATIONS = (
     *("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect"),
     *("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"),
@@ -88,6 +90,13 @@ def _line(epoch, epochs, choices, logits, generator):
 
 
 KEYS = ("credit", "task", "resource", "signal_to_noise", "exposure")
+
+
+def records(kind, **options):
+    """Return (Search, list of Epoch) of the same."""
+    about, lines = run(kind, **options)
+    search = _records.Search.from_json(about)
+    return search, [_records.Epoch.from_json(line) for line in lines]
 
 
 def write(folder, kind, **options):

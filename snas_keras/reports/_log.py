@@ -1,40 +1,21 @@
 """What a search decided, epoch by epoch: a file, and TensorBoard."""
 
-import json
-import math
+import os
 import pathlib
 import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from snas_keras import supernet as supernet_lib
 from snas_keras._utils import files, plots
-from snas_keras.reports import _figures, _snapshot
+from snas_keras.reports import _figures, _json, _read, _records, _snapshot
 
-LOG = "search.jsonl"
-ABOUT = "search.json"
 _PICTURE_EPOCHS = 10
-_NUMBER = (int, float)
-# What the files must hold to be read.
-_ABOUT_KINDS = {
-    "name": str,
-    "choices": dict,
-    "children": int,
-    "costs": dict,
-    "versions": dict,
-}
-_LINE_KINDS = {
-    "epoch": int,
-    "seconds": _NUMBER,
-    "logs": dict,
-    "temperature": _NUMBER,
-    "probabilities": dict,
-    "entropy": dict,
-    "credit": dict,
-    "costs": dict,
-    "genotype": dict,
-}
 
 
 class SearchLogger(keras.callbacks.Callback):
@@ -54,6 +35,10 @@ class SearchLogger(keras.callbacks.Callback):
     `tensorboard` of the run directory, and with matplotlib every tenth epoch,
     and at the end, pictures of the choices and of the credit.
 
+    A search that diverges is written too: what is not a finite number is null,
+    and a `SearchWarning` says so once. Nor does a picture that cannot be drawn
+    end the search.
+
     Args:
         run_directory: path of a folder, which is made.
         costs: sequence of str or function (layer, input_shape) -> float, that
@@ -72,7 +57,12 @@ class SearchLogger(keras.callbacks.Callback):
     >>> callback = SearchLogger("runs/search", tensorboard=False)
     """
 
-    def __init__(self, run_directory, costs=("parameters",), tensorboard=None):
+    def __init__(
+        self,
+        run_directory: str | os.PathLike,
+        costs: Sequence[str | Callable] = ("parameters",),
+        tensorboard: bool | None = None,
+    ):
         super().__init__()
         self.run_directory = pathlib.Path(run_directory)
         self.costs = tuple(costs)
@@ -84,194 +74,122 @@ class SearchLogger(keras.callbacks.Callback):
             )
         self.tensorboard = tensorboard is not False and has_tensorboard
         self.lines = None
+        self.last = None
         self.writer = None
 
-    def on_train_begin(self, logs=None):
-        self.watch = _snapshot.Watch(self.model, self.costs)
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.snapshot = _snapshot.Snapshot(self.model, self.costs)
         self.lines = None
+        self.has_warned = False
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self.lines is None:
             self.lines = self._kept_lines(epoch)
-            with files.replacing(self.run_directory / ABOUT) as temporary:
-                temporary.write_text(_dump(self.watch.about(), indent=2))
+            self._write_search()
         self.started = time.monotonic()
+
+    def _write_search(self):
+        self.search = self.snapshot.search()
+        with files.replacing(self.run_directory / _read.SEARCH) as temporary:
+            text = _json.dumps(self.search.to_json(), indent=2)
+            temporary.write_text(text, encoding="utf-8")
 
     def _kept_lines(self, epoch):
         """Return the lines before `epoch`; move an older search's file away."""
-        path = self.run_directory / LOG
+        path = self.run_directory / _read.LOG
         if not path.exists():
             return []
-        lines = path.read_text().splitlines()
-        if epoch == 0:
-            aside = _unused(path)
-            path.rename(aside)
-            return []
-        return [line for line in lines if json.loads(line)["epoch"] < epoch]
+        if epoch > 0:
+            try:
+                kept = _read.read_lines(path, _records.Epoch.from_json)
+            except ValueError as error:
+                _warn(
+                    f"A new log is begun, for the old one is damaged: {error}"
+                )
+            else:
+                return [_line(x) for x in kept if x.epoch < epoch]
+        path.rename(_unused(path))
+        return []
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         seconds = time.monotonic() - self.started
-        line = {
-            "epoch": epoch,
-            "seconds": round(seconds, 3),
-            "logs": {k: float(v) for k, v in (logs or {}).items()},
-            **self.watch.line(),
-        }
-        self.lines.append(_dump(line))
-        with files.replacing(self.run_directory / LOG) as temporary:
-            temporary.write_text("".join(f"{text}\n" for text in self.lines))
+        self.last = self.snapshot.epoch(epoch, logs, seconds)
+        self.lines.append(_line(self.last))
+        with files.replacing(self.run_directory / _read.LOG) as temporary:
+            text = "".join(f"{line}\n" for line in self.lines)
+            temporary.write_text(text, encoding="utf-8")
+        if self.search != self.snapshot.search():
+            # Keras knows the metrics' directions from the first batch on.
+            self._write_search()
+        self._warn_of_divergence()
         if self.tensorboard:
-            self._write_summaries(line)
+            self._write_summaries()
 
-    def _write_summaries(self, line):
+    def _warn_of_divergence(self):
+        diverged = _records.not_finite(self.last)
+        if diverged and not self.has_warned:
+            self.has_warned = True
+            _warn(
+                f"Epoch {self.last.epoch + 1} has values that are not finite "
+                f"(NaN or infinite): {', '.join(diverged)}. The log has null "
+                "in their place."
+            )
+
+    def _write_summaries(self):
         if self.writer is None:
             folder = self.run_directory / "tensorboard"
             self.writer = tf.summary.create_file_writer(str(folder))
-        with self.writer.as_default(step=line["epoch"]):
-            for name, value in _scalars(line).items():
+        with self.writer.as_default(step=self.last.epoch):
+            for name, value in _scalars(self.last).items():
                 tf.summary.scalar(name, value)
-            if line["epoch"] % _PICTURE_EPOCHS == 0:
-                self._write_pictures(line)
+            if self.last.epoch % _PICTURE_EPOCHS == 0:
+                self._write_pictures()
         self.writer.flush()
 
-    def _write_pictures(self, line):
+    def _write_pictures(self):
         if not plots.is_installed():
             return
-        choices = self.watch.about()["choices"]
-        for name, figure in (
-            ("choices", _figures.choices(choices, line["probabilities"])),
-            ("credit", _figures.credit(choices, line)),
-        ):
-            tf.summary.image(name, plots.pixels(figure)[None])
+        choices = self.search.choices
+        try:
+            for name, figure in (
+                ("choices", _figures.choices(choices, self.last.probabilities)),
+                ("credit", _figures.credit(choices, self.last.credit)),
+            ):
+                tf.summary.image(name, plots.pixels(figure)[None])
+        except Exception as error:  # a side matter: the search goes on
+            _warn(f"The pictures for TensorBoard could not be drawn: {error!r}")
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         if self.writer is not None:
-            last = json.loads(self.lines[-1])
-            with self.writer.as_default(step=last["epoch"]):
-                self._write_pictures(last)
+            with self.writer.as_default(step=self.last.epoch):
+                self._write_pictures()
             self.writer.close()
             self.writer = None
 
 
-def read_log(run_directory):
-    """Read what `SearchLogger` has written.
-
-    Args:
-        run_directory: path of the folder.
-
-    Returns:
-        (about, lines): what `search.json` says, and one dict an epoch.
-
-    Raises:
-        FileNotFoundError: there is no log.
-        ValueError: a file is damaged, or a line is not of this search.
-    """
-    run_directory = pathlib.Path(run_directory)
-    path = run_directory / ABOUT
-    about = _parsed(_text(path), path, _ABOUT_KINDS)
-    path = run_directory / LOG
-    lines = read_lines(path, _LINE_KINDS)
-    if not lines:
-        raise ValueError(f"The log {path} is empty: no epoch has ended yet.")
-    for number, line in enumerate(lines, 1):
-        _check_line(line, f"{path}, line {number}", about["choices"])
-    return about, lines
+def _line(epoch):
+    return _json.dumps(epoch.to_json())
 
 
-def read_lines(path, kinds):
-    """Read a file that holds one JSON object a line.
-
-    Args:
-        path: path of the file.
-        kinds: {key: type}, what every line must have.
-
-    Returns:
-        list of dict.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a line is damaged or lacks a key; the message names it.
-    """
-    return [
-        _parsed(text, f"{path}, line {number}", kinds)
-        for number, text in enumerate(_text(path).splitlines(), 1)
-    ]
+def _warn(message):
+    warnings.warn(message, supernet_lib.SearchWarning, stacklevel=2)
 
 
-def _text(path):
-    try:
-        return files.existing(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-
-
-def _parsed(text, place, kinds):
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{place} is damaged: {error}") from error
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), kind) for key, kind in kinds.items()
-    ):
-        wanted = ", ".join(f"{k!r}: {_word(v)}" for k, v in kinds.items())
-        raise ValueError(
-            f"{place} is not of a search log: it must be a JSON object with "
-            f"{{{wanted}}}. Received: {text[:80]!r}"
-        )
-    return content
-
-
-def _word(kind):
-    return "number" if kind is _NUMBER else kind.__name__
-
-
-def _check_line(line, place, choices):
-    """Refuse a line whose choices or candidates are not those searched."""
-    for key in ("genotype", "probabilities", "entropy", "credit"):
-        if set(line[key]) != set(choices):
-            raise ValueError(
-                f"{place}, is of another search than {ABOUT}: the choices of "
-                f"its {key} are {sorted(line[key])}, there they are "
-                f"{sorted(choices)}."
-            )
-    for name, candidates in choices.items():
-        p, taken = line["probabilities"][name], line["genotype"][name]
-        if taken not in candidates or len(p) != len(candidates):
-            raise ValueError(
-                f"{place}, is of another search than {ABOUT}: choice {name!r} "
-                f"takes {taken!r} and has {len(p)} probabilities, there its "
-                f"candidates are {candidates}."
-            )
-
-
-def _scalars(line):
-    """Flatten a line to what TensorBoard shows."""
+def _scalars(epoch):
+    """Flatten an epoch to what TensorBoard shows."""
     scalars = {
-        "temperature": line["temperature"],
-        "entropy": np.mean(list(line["entropy"].values())),
-        "margin": np.mean(list(line["margin"].values())),
+        "temperature": epoch.temperature,
+        "entropy": np.mean(list(epoch.entropy.values())),
+        "margin": np.mean(list(epoch.margin.values())),
     }
-    for name, cost in line["costs"].items():
-        known = {k: v for k, v in cost.items() if v is not None}
-        scalars.update({f"{name}/{k}": v for k, v in known.items()})
-    for name, values in line["probabilities"].items():
+    for name, cost in epoch.costs.items():
+        for key in ("expected", "child", "weight"):
+            value = getattr(cost, key)
+            if value is not None:
+                scalars[f"{name}/{key}"] = value
+    for name, values in epoch.probabilities.items():
         scalars[f"largest probability/{name}"] = max(values)
     return scalars
-
-
-def _dump(content, **options):
-    # A metric that is not a number would make the line unreadable elsewhere.
-    return json.dumps(_finite(content), allow_nan=False, **options)
-
-
-def _finite(content):
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_finite(value) for value in content]
-    return content
 
 
 def _unused(path):
