@@ -1,46 +1,42 @@
 """How much of the search's validation result the child network keeps."""
 
-import dataclasses
-import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from snas_keras import children as children_lib
 from snas_keras import costs as costs_lib
 from snas_keras import spaces
-from snas_keras._utils import files, plots
-
-SEARCH = "search, as drawn"
-ONE_HOT = "search, one-hot draws"
-MODE = "child, as it is"
-RECALIBRATED = "child, batch norm recalibrated"
-RANDOM = "random children of equal cost"
-FINE_TUNED = "child, fine-tuned"
-
-# Nats for the whole range of costs; below zero, dear candidates are likelier.
-_CHARGES = np.concatenate([s * np.geomspace(0.01, 1e3, 128) for s in (-1, 1)])
+from snas_keras._utils import checks
+from snas_keras.reports import _direction, _random_children
+from snas_keras.reports import _retention_report as rows
 
 
 def retention_report(
-    supernet,
-    data,
-    train_data=None,
+    supernet: Any,
+    data: Any,
+    train_data: Any = None,
     *,
-    metric=None,
-    cost="flops",
-    draws=8,
-    children=8,
-    recalibration_steps=None,
-    fine_tune=None,
-    seed=0,
-):
+    metric: str | None = None,
+    direction: str | None = None,
+    cost: str | Callable = "flops",
+    draws: int = 8,
+    children: int = 8,
+    recalibration_steps: int | None = None,
+    fine_tune: Callable | None = None,
+    seed: int = 0,
+) -> rows.RetentionReport:
     """Measure the supernet and its children on the same validation data.
 
     The paper's claim is that its child keeps the search's validation accuracy,
     because training samples nearly discrete networks, and that a child derived
     from attention weights does not:
 
-        gap = metric of the search - metric of the child
+        gap = metric of the search - metric of the child    to be maximized
+        gap = metric of the child - metric of the search    to be minimized
+
+    so that a positive gap is what the child has lost, also of a loss.
 
     Rows: the supernet under draws of its own estimator (for "softmax" the
     attention weights, which are always the same) and under one-hot draws; its
@@ -53,12 +49,16 @@ def retention_report(
         data: validation data, as `evaluate` takes them: (x, y), or a dataset.
         train_data: array of inputs or batches, for
             `recalibrate_batch_norm`; default None: no recalibration.
-        metric: str, the compiled metric to report, default the first.
+        metric: str, the compiled metric to report, default the first of
+            `compile(metrics=...)`, or the loss where there is none.
+        direction: "max" or "min", whether the metric is to be maximized or
+            minimized, default what Keras knows of it.
         cost: str or function (layer, input_shape) -> float, default "flops".
         draws: int, how many relaxed and how many one-hot draws, default 8.
         children: int, how many random children, default 8, or as many others
             as the space has. They are the nearest in cost to the child among
-            200 times as many, of which half are drawn from those about as dear.
+            200 times as many, of which half are drawn from those about as
+            expensive.
         recalibration_steps: int, batches of `train_data`, default all.
         fine_tune: function (compiled child) -> None that trains it, default
             None.
@@ -68,7 +68,8 @@ def retention_report(
         RetentionReport.
 
     Raises:
-        ValueError: the supernet is not compiled, or the metric not known.
+        ValueError: the supernet is not compiled, the metric is not known, or
+            its direction is neither known nor given.
 
     Example:
 
@@ -85,26 +86,27 @@ def retention_report(
         2019, https://arxiv.org/abs/1812.09926.
     """
     measure = _Measure(supernet, data, train_data, recalibration_steps)
-    measure.choose(metric)
+    measure.choose(metric, direction)
     architecture = supernet.architecture
     # Negative steps: no draw of the training.
     steps = [-1 - seed * draws - i for i in range(draws)]
     drawn = [_genotype(architecture, step) for step in steps]
     derived = supernet.derive()
     price = costs_lib.ChildCost(supernet, cost)
-    random = _nearest(price, derived, children, seed)
+    random = _random_children.nearest_in_cost(price, derived, children, seed)
     values = {
-        SEARCH: [measure.supernet(architecture.sample(s)) for s in steps],
-        ONE_HOT: [measure.supernet(genotype) for genotype in drawn],
-        MODE: [measure.supernet(derived)],
+        rows.SEARCH: [measure.supernet(architecture.sample(s)) for s in steps],
+        rows.ONE_HOT: [measure.supernet(genotype) for genotype in drawn],
+        rows.MODE: [measure.supernet(derived)],
     }
     if train_data is not None:
-        values[RECALIBRATED] = [measure.child(derived)]
-    values[RANDOM] = [measure.child(genotype) for genotype in random]
+        values[rows.RECALIBRATED] = [measure.child(derived)]
+    values[rows.RANDOM] = [measure.child(genotype) for genotype in random]
     if fine_tune is not None:
-        values[FINE_TUNED] = [measure.child(derived, fine_tune)]
-    return RetentionReport(
+        values[rows.FINE_TUNED] = [measure.child(derived, fine_tune)]
+    return rows.RetentionReport(
         metric=measure.metric,
+        direction=measure.direction,
         values=values,
         cost=price.name,
         costs={
@@ -114,72 +116,6 @@ def retention_report(
             "random children": [price(genotype) for genotype in random],
         },
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class RetentionReport:
-    """What `retention_report` has measured.
-
-    Args:
-        metric: str, name of the metric.
-        values: {row: list of float}, one value a draw or child.
-        cost: str, name of the cost.
-        costs: {"expected": float, "one-hot draws": list of float, "child":
-            float, "random children": list of float}, of whole networks.
-    """
-
-    metric: str
-    values: dict
-    cost: str
-    costs: dict
-
-    @property
-    def gap(self):
-        """Return the search's metric less that of the child.
-
-        The child is recalibrated, where it was. In the metric's unit: 0.01 is a
-        point of accuracy.
-        """
-        kept = self.values.get(RECALIBRATED, self.values[MODE])
-        return float(np.mean(self.values[SEARCH]) - np.mean(kept))
-
-    def table(self):
-        """Return the rows as a table in Markdown, with mean and deviation."""
-        lines = [
-            f"| validation {self.metric} | mean | deviation | n |",
-            "| --- | --- | --- | --- |",
-        ]
-        for row, values in self.values.items():
-            deviation = f"{_deviation(values):.4f}" if len(values) > 1 else ""
-            lines.append(
-                f"| {row} | {np.mean(values):.4f} | {deviation} | "
-                f"{len(values)} |"
-            )
-        lines.append(f"| gap, search less child | {self.gap:.4f} | | |")
-        lines += ["", f"| {self.cost} | mean |", "| --- | --- |"]
-        for row, costs in self.costs.items():
-            lines.append(f"| {row} | {np.mean(costs):,.0f} |")
-        return "\n".join(lines)
-
-    def save(self, path):
-        """Write JSON, and beside it the table and a bar chart.
-
-        Args:
-            path: path of the JSON file; the others have the suffixes .md and
-                .png.
-
-        Raises:
-            ModuleNotFoundError: matplotlib is missing.
-        """
-        content = {**dataclasses.asdict(self), "gap": self.gap}
-        files.write_report(path, content, self.table(), _bar_chart(self))
-
-    @classmethod
-    def load(cls, path):
-        """Read the JSON file that `save` wrote."""
-        content = json.loads(files.existing(path).read_text())
-        del content["gap"]
-        return cls(**content)
 
 
 class _Measure:
@@ -196,15 +132,27 @@ class _Measure:
         self.steps = recalibration_steps
         self.metric = None
 
-    def choose(self, metric):
+    def choose(self, metric, direction):
         logs = self._logs(self.net)
-        names = [name for name in logs if name != "loss"] or ["loss"]
+        names = [n for n in _direction.metric_names(self.net) if n in logs]
+        names += [name for name in logs if name not in names]
         if metric is not None and metric not in logs:
             raise ValueError(
                 f"There is no such metric. Received: metric={metric!r}. "
-                f"Allowed: {sorted(logs)}"
+                f"Allowed: {names}"
             )
-        self.metric = metric or names[0]
+        own = [name for name in names if name != "loss"]
+        self.metric = metric or (own or ["loss"])[0]
+        self.direction = direction or _direction.direction_of(
+            self.net, self.metric
+        )
+        if self.direction is None:
+            raise ValueError(
+                f"Whether the metric {self.metric!r} is to be maximized or "
+                "minimized is not known: give direction='max' or "
+                "direction='min'."
+            )
+        checks.one_of("direction", self.direction, ("max", "min"))
 
     def supernet(self, weights):
         return float(self._logs(self.net, weights=weights)[self.metric])
@@ -223,47 +171,6 @@ class _Measure:
         )
 
 
-def _nearest(price, derived, count, seed):
-    """Draw other children at random; return the different ones nearest in cost.
-
-    Even draws of a large space have nearly all the same cost. So as many again
-    are drawn under a charge that makes their mean cost that of the child; all
-    children of one cost stay equally likely.
-    """
-    generator = np.random.default_rng(seed)
-    cost = price(derived)
-    as_dear = min(
-        (_probabilities(price, charge) for charge in _CHARGES),
-        key=lambda p: abs(price.expected(p) - cost),
-    )
-    found = {}
-    for p in (_probabilities(price), as_dear):
-        drawn = {
-            name: generator.choice(candidates, 100 * count, p=p[name])
-            for name, candidates in price.choices.items()
-        }
-        for names in zip(*drawn.values(), strict=True):
-            genotype = dict(zip(drawn, map(str, names), strict=True))
-            found[spaces.Genotype(genotype)] = None
-    others = [genotype for genotype in found if genotype != derived]
-    return sorted(others, key=lambda g: abs(price(g) - cost))[:count]
-
-
-def _probabilities(price, charge=0.0):
-    """Return even probabilities less a charge on costs, in nats a range.
-
-    p_k = exp(-charge c_k / range) / sum_j exp(-charge c_j / range)
-    """
-    span = (price.maximum - price.minimum) or 1.0
-    scores = {
-        name: np.exp(
-            -charge * (row - (row.min() if charge > 0 else row.max())) / span
-        )
-        for name, row in price.rows.items()
-    }
-    return {name: score / score.sum() for name, score in scores.items()}
-
-
 def _genotype(architecture, step):
     """Return the one-hot draw of a step."""
     drawn = architecture.sample(step, "single_path")
@@ -273,30 +180,3 @@ def _genotype(architecture, step):
             for name, candidates in architecture.choices.items()
         }
     )
-
-
-def _deviation(values):
-    return float(np.std(values, ddof=1))
-
-
-def _bar_chart(report):
-    drawn = plots.new_figure(figsize=(7, 3))
-    axes = drawn.subplots()
-    rows = list(report.values)[::-1]
-    means = [np.mean(report.values[row]) for row in rows]
-    deviations = [
-        _deviation(report.values[row]) if len(report.values[row]) > 1 else 0.0
-        for row in rows
-    ]
-    axes.barh(rows, means, xerr=deviations, capsize=3, color="#56B4E9")
-    for row, mean in zip(rows, means, strict=True):
-        axes.annotate(
-            f"{mean:.3f}",
-            (0, row),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-        )
-    axes.set_xlabel(f"validation {report.metric} (bar: one deviation)")
-    axes.set_title(f"gap, search less child: {report.gap:.4f}")
-    return drawn
