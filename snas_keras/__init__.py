@@ -19,6 +19,7 @@ from snas_keras.layers import MixedEdge
 from snas_keras.reports import (
     HealthGuard,
     SearchLogger,
+    SearchWarning,
     retention_report,
     search_report,
     space_report,
@@ -135,6 +136,7 @@ __all__ = [
     "SearchCheckpoint",
     "SearchLogger",
     "SearchSpace",
+    "SearchWarning",
     "SuperNet",
     "TemperatureSchedule",
     "build_child",

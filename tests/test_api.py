@@ -36,7 +36,9 @@ MAY_IMPORT = {
     "children": {"layers", "spaces"},
     "costs": {"children", "layers", "spaces"},
     "supernet": {"costs", "estimators", "layers", "spaces", "training"},
-    "reports": {"children", "costs", "layers", "spaces", "supernet"},
+    "reports": {
+        *("children", "costs", "layers", "objectives", "spaces", "supernet"),
+    },
     "tuner": {"children", "objectives", "spaces", "supernet"},
     "testing": {
         *("children", "costs", "estimators", "layers", "spaces", "supernet"),
@@ -85,8 +87,8 @@ SIGNATURES = {
     "repeats=20, held_out=8, seed=0, verbose=1)",
     "recalibrate_batch_norm": "(model, data, steps=None)",
     "retention_report": "(supernet, data, train_data=None, *, metric=None, "
-    "cost='flops', draws=8, children=8, recalibration_steps=None, "
-    "fine_tune=None, seed=0)",
+    "direction=None, cost='flops', draws=8, children=8, "
+    "recalibration_steps=None, fine_tune=None, seed=0)",
     "search_report": "(run_directory, path=None)",
     "search_space": "(function)",
     "space_report": "(space, costs=('parameters', 'flops'))",
@@ -115,7 +117,12 @@ def test_public_names_and_signatures_are_the_recorded_ones():
         "SCHEDULES",
         "SEARCH_SPACES",
     }
-    assert set(snas_keras.__all__) == {*SIGNATURES, *dicts, "published"}
+    assert set(snas_keras.__all__) == {
+        *SIGNATURES,
+        *dicts,
+        "SearchWarning",
+        "published",
+    }
     for name, recorded in SIGNATURES.items():
         signature = inspect.signature(getattr(snas_keras, name))
         plain = signature.replace(

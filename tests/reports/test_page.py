@@ -11,7 +11,8 @@ import pytest
 
 import snas_keras
 from snas_keras import objectives, reports
-from snas_keras.reports import _figures, _retention
+from snas_keras._utils import plots
+from snas_keras.reports import _cell_figures, _figures, _retention_report
 from tests import planted
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -32,7 +33,10 @@ def folders(tmp_path_factory):
         planted.write(made[kind], kind)
     reports.RetentionReport(
         metric="accuracy",
-        values={_retention.SEARCH: [0.8, 0.9], _retention.MODE: [0.7]},
+        values={
+            _retention_report.SEARCH: [0.8, 0.9],
+            _retention_report.MODE: [0.7],
+        },
         cost="flops",
         costs={"child": 5.8e5},
     ).save(made["chain"] / "retention.json")
@@ -83,7 +87,7 @@ def test_the_page_says_what_the_log_says(pages, folders):
     assert cells_of(page, "epochs") == ["20"]
     assert cells_of(page, "time") == ["0:00:50"]
     assert cells_of(page, "entropy left") == [f"{100 * share:.0f} %"]
-    assert cells_of(page, "val_accuracy") == ["0.8"]
+    assert cells_of(page, "accuracy") == ["0.9", "0.8"]
     assert cells_of(page, "flops") == [
         *("100,000", "1,000,000", "600,000", "600,000", "580,000")
     ]
@@ -119,13 +123,13 @@ def test_the_pictures_of_cells_show_the_genotype(tmp_path, monkeypatch):
     _, lines = planted.write(tmp_path, "cells", epochs=1)
     lines[0]["genotype"] = dict.fromkeys(lines[0]["genotype"], "none")
     (tmp_path / "search.jsonl").write_text(json.dumps(lines[0]))
-    drawn, draw = [], _figures.cell
+    drawn, draw = [], _cell_figures.cell
 
     def spy(*args):
         drawn.append(draw(*args))
         return drawn[-1]
 
-    monkeypatch.setattr(_figures, "cell", spy)
+    monkeypatch.setattr(_cell_figures, "cell", spy)
     snas_keras.search_report(tmp_path)
     written = [t.get_text() for f in drawn for t in f.axes[0].texts]
     assert sum(text.startswith("none ") for text in written) == 28
@@ -134,12 +138,12 @@ def test_the_pictures_of_cells_show_the_genotype(tmp_path, monkeypatch):
 def test_saved_reports_and_warnings_are_on_the_page(pages):
     page = pages["chain"]
     assert "Epoch 4: skips &lt;took&gt; over" in page
-    assert cells_of(page, _retention.SEARCH)[0] == "0.8500"
+    assert cells_of(page, _retention_report.SEARCH)[0] == "0.8500"
     assert cells_of(page, "a") == ["0.9", "9"]
     assert "Hypervolume" in page
     captions = re.findall("<caption>(.*?)</caption>", page)
-    assert len(captions) == len(set(captions)) == 4 + 3
-    assert "What the child keeps of the search: flops." in captions
+    assert len(captions) == len(set(captions)) == 5 + 3
+    assert "validation accuracy" in captions
     assert page.count("<img") == 4 + 2
     for absent in ("Warnings", "retention", "Hypervolume"):
         assert absent not in pages["cells"]
@@ -188,13 +192,16 @@ def test_a_missing_or_damaged_log_is_refused_by_name(tmp_path):
     text = log.read_text()
     for damaged, match in (
         (text[:-100], r"search\.jsonl, line 3 is damaged"),
-        (text.replace('"genotype"', '"type"', 1), r"line 1 is not of a search"),
+        (
+            text.replace('"genotype"', '"type"', 1),
+            r"line 1 is not of a search log: .genotype. must",
+        ),
         ("", "is empty: no epoch has ended"),
         (text.replace("block_0", "other"), "line 1, is of another search"),
-        (text.replace('"conv_3x3"', '"x"'), "'block_0' takes 'x' and has 3"),
+        (text.replace('"conv_3x3"', '"x"'), "'block_0' takes 'x'"),
         (
             text.replace('"block_0": [', '"block_0": [0.0, ', 1),
-            "line 1.* has 4",
+            "line 1.* has 4 entries",
         ),
     ):
         log.write_text(damaged)
@@ -213,11 +220,14 @@ def test_a_missing_or_damaged_log_is_refused_by_name(tmp_path):
 )
 def test_a_line_must_have_every_key_of_its_kind(tmp_path, key):
     _, lines = planted.write(tmp_path, "chain", epochs=2)
-    for wrong in (None, "text", []):
+    can_be_null = ("seconds", "temperature", "genotype")
+    for wrong in ("text", [], *(() if key in can_be_null else (None,))):
         lines[1][key] = wrong
         text = "".join(f"{json.dumps(line)}\n" for line in lines)
         (tmp_path / "search.jsonl").write_text(text)
-        with pytest.raises(ValueError, match=f"line 2 is not .*'{key}': "):
+        with pytest.raises(
+            ValueError, match=f"line 2 is not of .*'{key}' must"
+        ):
             snas_keras.search_report(tmp_path)
 
 
@@ -225,7 +235,7 @@ def test_a_line_must_have_every_key_of_its_kind(tmp_path, key):
     ("text", "match"),
     [
         ('{"epoch": 1, "mess', r"warnings\.jsonl, line 2 is damaged"),
-        ('{"epoch": 1}', "line 2 is not of .*'message': str"),
+        ('{"epoch": 1}', "line 2 is not of .*'message' must"),
     ],
 )
 def test_a_damaged_warning_is_refused_by_name(tmp_path, text, match):
@@ -321,3 +331,91 @@ def test_the_browser_test_would_find_a_broken_page(browser, tmp_path):
     assert found["sideways"] > 0
     assert found["images"] == [False]
     assert any("missing" in x["message"] for x in browser.get_log("browser"))
+
+
+ODD = ("a|b", "|none~0|", "<b>", "$a_{$", "x" * 300)
+
+
+def test_names_of_any_kind_read_right_on_the_page(tmp_path, monkeypatch):
+    choices = {name: ("dense", "|skip_connect~0|", "<i>") for name in ODD}
+    monkeypatch.setitem(planted.KINDS, "odd", choices)
+    _, lines = planted.write(tmp_path, "odd", epochs=2)
+    page = snas_keras.search_report(tmp_path).read_text()
+    assert "could not be drawn" not in page
+    for name, candidate in lines[-1]["genotype"].items():
+        assert cells_of(page, name)[0] == candidate
+    codes = re.findall("<pre><code>(.*?)</code></pre>", page, re.DOTALL)
+    shown = snas_keras.Genotype.from_json(html.unescape(codes[0]))
+    assert dict(shown) == lines[-1]["genotype"]
+
+
+def test_the_page_begins_with_a_verdict(tmp_path):
+    about, lines = planted.write(tmp_path, "chain")
+    about["directions"] = {"accuracy": "max"}
+    (tmp_path / "search.json").write_text(json.dumps(about))
+    page = snas_keras.search_report(tmp_path).read_text()
+    assert page.index('class="verdict"') < page.index("<h2>")
+    assert "% of the entropy is left" in page
+    child = "validation accuracy is 0.8 (larger is better)."
+    assert child in html.unescape(page)
+    assert "flops are 580,000, within the limit of 600,000" in page
+
+
+def test_a_picture_that_fails_leaves_the_page(tmp_path, monkeypatch):
+    def fails(*args):
+        raise RuntimeError("no picture")
+
+    planted.write(tmp_path, "chain", epochs=2)
+    monkeypatch.setattr(_figures, "credit", fails)
+    page = snas_keras.search_report(tmp_path).read_text()
+    assert "could not be drawn: RuntimeError" in page
+    assert page.count("<img") == 3
+
+
+def test_of_very_many_choices_the_least_decided_are_drawn(
+    tmp_path, monkeypatch
+):
+    choices = {f"choice_{i}": ("a", "b") for i in range(150)}
+    monkeypatch.setitem(planted.KINDS, "many", choices)
+    planted.write(tmp_path, "many", epochs=1)
+    page = snas_keras.search_report(tmp_path).read_text()
+    assert page.count("Of 150 choices the 100 least decided.") == 6
+    assert "choice_149" in page
+
+
+def paths_of(content, path=()):
+    yield path
+    for key in content if isinstance(content, dict) else range(0):
+        yield from paths_of(content[key], (*path, key))
+    if isinstance(content, list):
+        for index, one in enumerate(content[:1]):
+            yield from paths_of(one, (*path, index))
+
+
+def is_reported(folder):
+    """Whether there is a page; else the file must have been named."""
+    try:
+        snas_keras.search_report(folder)
+    except ValueError as error:
+        return "search.json" not in str(error)
+    return True
+
+
+def test_any_damaged_value_gives_a_page_or_is_refused(tmp_path, monkeypatch):
+    """Every value of the log in turn by values of every other kind."""
+    monkeypatch.setattr(plots, "png", lambda figure: b"\x89PNG" + bytes(20))
+    about, lines = planted.write(tmp_path, "chain", epochs=1)
+    outcomes = {True: 0, False: 0}
+    for name, content in (("search.json", about), ("search.jsonl", lines[0])):
+        text = json.dumps(content)
+        for path in list(paths_of(content))[1:]:
+            for wrong in (None, "x", -1, 1e999, 10**400, [], {}, True):
+                damaged = json.loads(text)
+                place = damaged
+                for key in path[:-1]:
+                    place = place[key]
+                place[path[-1]] = wrong
+                (tmp_path / name).write_text(json.dumps(damaged))
+                outcomes[is_reported(tmp_path)] += 1
+        (tmp_path / name).write_text(text)
+    assert min(outcomes.values()) > 50
