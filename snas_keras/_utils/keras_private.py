@@ -90,6 +90,19 @@ def reset_states(model: keras.layers.Layer) -> None:
             part.reset_state()
 
 
+def keep_when_loaded(archive: keras.export.ExportArchive) -> None:
+    """Let what is loaded of an archive live until garbage is collected.
+
+    TensorFlow's loaded functions hold their variables weakly. Without a cycle,
+    tf.saved_model.load(path).serve(x) drops them before the call. Keras exports
+    no way to the object that is saved.
+
+    Args:
+        archive: ExportArchive, not written yet.
+    """
+    archive._tf_trackable.itself = archive._tf_trackable
+
+
 def slots(optimizer: keras.optimizers.Optimizer) -> dict[int, list[Any]]:
     """Return what an optimizer keeps for each variable.
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from snas_keras._utils import files
+from snas_keras._utils import files, keras_private
 from snas_keras.children import _samples
 from snas_keras.spaces import Genotype
 
@@ -62,6 +62,7 @@ def export_saved_model(
         with _explained("a SavedModel", model):
             archive = keras.export.ExportArchive()
             archive.track(served)
+            keras_private.keep_when_loaded(archive)
             archive.add_endpoint("serve", serve, _signature(served))
             archive.write_out(str(temporary), verbose=False)
             if genotype is not None:

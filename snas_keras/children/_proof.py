@@ -1,7 +1,6 @@
 """The proof of a conversion: child and supernet on the same random batch."""
 
 import contextlib
-import functools
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,11 +11,9 @@ import tensorflow as tf
 
 from snas_keras import layers
 from snas_keras._utils import keras_private
+from snas_keras.children import _samples
 
 _LOGGER = logging.getLogger("snas_keras")
-_EXAMPLES = 2
-# For dimensions that are open but for the batch.
-_SIDE = 16
 # Of the largest output. Half precision rounds sums otherwise.
 _TOLERANCE = 1e-4
 _HALF_TOLERANCE = 5e-2
@@ -25,9 +22,9 @@ _HALF_TOLERANCE = 5e-2
 def prove(supernet: Any, genotype: Mapping[str, str], child: Any) -> None:
     """Compare a child with its supernet on a random batch, or refuse it.
 
-    Networks that cannot be called on such a batch, for instance those for
-    images of certain sizes only, are not proved; the logger "snas_keras" notes
-    it. The state of both is left as it was.
+    Open sizes are tried; networks that cannot be called on a random batch of
+    any are not proved, and the logger "snas_keras" notes it. The state of both
+    is left as it was.
 
     Args:
         supernet: SuperNet.
@@ -39,17 +36,17 @@ def prove(supernet: Any, genotype: Mapping[str, str], child: Any) -> None:
     """
     network = supernet.network
     weights = supernet.architecture.one_hot(genotype)
-    generator = np.random.default_rng(0)
-    inputs = keras.tree.map_structure(
-        functools.partial(_random, generator), child.input
-    )
+
+    def answer(inputs):
+        return network([inputs, weights], training=False)
+
     with _state_kept(network, child), _one_path(network):
         try:
-            expected = network([inputs, weights], training=False)
-            found = child(inputs, training=False)
-        except Exception as error:  # What a layer refuses, it alone knows.
+            inputs, expected = _samples.answered(child.input, answer)
+        except _samples.NothingToCompareError as error:
             _LOGGER.info("The child was not compared: %s", error)
             return
+        found = child(inputs, training=False)
     pairs = zip(
         child.output_names,
         keras.tree.flatten(expected),
@@ -66,19 +63,6 @@ def prove(supernet: Any, genotype: Mapping[str, str], child: Any) -> None:
                 "variables; `convert(..., verify=False)` leaves the comparison "
                 "out."
             )
-
-
-def _random(generator, tensor):
-    """Make a batch for one input; integers are small enough for any table."""
-    shape = [_SIDE if size is None else size for size in tensor.shape]
-    if shape and tensor.shape[0] is None:
-        shape[0] = _EXAMPLES
-    dtype = keras.backend.standardize_dtype(tensor.dtype)
-    if dtype == "string":
-        return tf.constant(generator.choice(["a", "b"], shape))
-    if keras.backend.is_float_dtype(dtype):
-        return tf.cast(generator.normal(size=shape), dtype)
-    return tf.cast(generator.integers(0, 2, shape), dtype)
 
 
 def _are_same(expected, found):

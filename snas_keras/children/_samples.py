@@ -61,22 +61,43 @@ def accepted_side(inputs: Any, call: Callable[[Any], Any]) -> int:
     Raises:
         NothingToCompareError: it cannot be called on any.
     """
+    return _accepted(inputs, call)[0]
+
+
+def answered(inputs: Any, call: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """Return random inputs that a model can be called on, and its outputs.
+
+    Args:
+        inputs: structure of Keras tensors, as `model.input`.
+        call: function (inputs) -> outputs.
+
+    Returns:
+        (inputs, outputs), of two examples where the batch is open.
+
+    Raises:
+        NothingToCompareError: it cannot be called on any.
+    """
+    return _accepted(inputs, call)[1:]
+
+
+def _accepted(inputs, call):
+    """Return the side, the random inputs and the outputs."""
     tensors = keras.tree.flatten(inputs)
     is_open = any(None in tensor.shape[1:] for tensor in tensors)
     sides = SIDES if is_open else SIDES[:1]
-    callable_on, refusal = [], None
+    accepted, refusal = None, None
     for side in sides:
+        values = random_inputs(inputs, 2, side)
         try:
-            outputs = call(random_inputs(inputs, 1, side))
+            accepted = side, values, call(values)
         except Exception as error:  # What a layer refuses, it alone knows.
             refusal = error
             continue
-        callable_on.append(side)
         # An image too small for the windows can give means of nothing.
-        if all(map(_are_numbers, keras.tree.flatten(outputs))):
-            return side
-    if callable_on:
-        return callable_on[-1]
+        if all(map(_are_numbers, keras.tree.flatten(accepted[2]))):
+            break
+    if accepted:
+        return accepted
     raise NothingToCompareError(
         "The model cannot be called on random inputs, so that nothing can be "
         f"compared. Tried for open sizes: {sides if is_open else 'none'}. "

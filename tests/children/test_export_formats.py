@@ -99,6 +99,15 @@ def test_a_file_that_is_right_for_one_example_alone_is_refused():
         _export._compare("x", model, only_the_first)
 
 
+def test_a_served_model_may_be_loaded_and_called_in_one_expression(tmp_path):
+    i = keras.Input((4,))
+    model = keras.Model(i, layers.Dense(2, name="score")(i))
+    snas_keras.export_saved_model(model, tmp_path / "served")
+    x = tf.ones((3, 4))
+    y = tf.saved_model.load(str(tmp_path / "served")).serve(x)
+    np.testing.assert_allclose(y["score"], model(x), rtol=1e-6)
+
+
 @pytest.mark.parametrize("size", [1, 8])
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_fixed_batch_is_compared_on_that_batch(tmp_path, form, size):
