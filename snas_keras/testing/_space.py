@@ -334,12 +334,14 @@ def check_costs(
     )
     for genotype in model.genotypes(supernet):
         child = children_lib.convert(supernet, genotype)
+        # Frozen weights count too, statistics do not.
+        child.trainable = True
         counted = sum(math.prod(v.shape) for v in child.trainable_variables)
         found = parameters(genotype)
         require(
             found == counted,
             f"{dict(genotype)} costs {found} parameters; its child has "
-            f"{counted} that are trained.",
+            f"{counted}, frozen or not.",
         )
         found = multiply_adds(genotype)
         counted = costs_lib.flops(child, child.input_shape)

@@ -18,7 +18,7 @@ def data(rows, mean=3.0, seed=0):
     return generator.normal(mean, 2.0, (rows, 2)).astype("float32")
 
 
-def check(norm, values, rtol=1e-5):
+def check_statistics(norm, values, rtol=1e-5):
     values = np.float64(values)
     np.testing.assert_allclose(norm.moving_mean, values.mean(0), rtol=rtol)
     np.testing.assert_allclose(norm.moving_variance, values.var(0), rtol=rtol)
@@ -136,14 +136,14 @@ def test_batches_of_any_length_give_the_statistics_of_all_their_rows(momentum):
     ):
         norm, model = normed(momentum)
         snas_keras.recalibrate_batch_norm(model, batches)
-        check(norm, x)
+        check_statistics(norm, x)
 
 
 def test_data_far_from_zero_keep_their_variance():
     x = data(64, mean=3e4)
     norm, model = normed()
     snas_keras.recalibrate_batch_norm(model, [x[:30], x[30:]])
-    check(norm, x)
+    check_statistics(norm, x)
 
 
 def test_steps_are_the_batches_that_are_used():
@@ -151,7 +151,7 @@ def test_steps_are_the_batches_that_are_used():
     norm, model = normed()
     endless = tf.data.Dataset.from_tensor_slices(x).batch(8).repeat()
     snas_keras.recalibrate_batch_norm(model, endless, steps=2)
-    check(norm, x[:16])
+    check_statistics(norm, x[:16])
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -164,7 +164,7 @@ def test_a_batch_norm_that_is_called_twice_gets_both_inputs(own):
     model = keras.Model([a, b], [norm(a), norm(b)])
     x = [data(36 * 2, mean=m, seed=m).reshape(8, 3, 3, 2) for m in (1, 9)]
     snas_keras.recalibrate_batch_norm(model, x)
-    check(norm, np.concatenate([v.reshape(-1, 2) for v in x]))
+    check_statistics(norm, np.concatenate([v.reshape(-1, 2) for v in x]))
 
 
 def test_the_channels_are_those_of_the_axis():
@@ -172,7 +172,7 @@ def test_the_channels_are_those_of_the_axis():
     model = keras.Sequential([keras.Input((2, 5)), norm])
     x = np.random.default_rng(0).normal(size=(8, 2, 5)).astype("float32")
     snas_keras.recalibrate_batch_norm(model, x)
-    check(norm, np.moveaxis(x, 1, -1).reshape(-1, 2), rtol=1e-4)
+    check_statistics(norm, np.moveaxis(x, 1, -1).reshape(-1, 2), rtol=1e-4)
 
 
 def test_masked_steps_do_not_count():
@@ -182,7 +182,7 @@ def test_masked_steps_do_not_count():
     x = data(32).reshape(8, 4, 2)
     x[:, 3:] = 0.0
     snas_keras.recalibrate_batch_norm(model, x)
-    check(norm, x[:, :3].reshape(-1, 2))
+    check_statistics(norm, x[:, :3].reshape(-1, 2))
 
 
 def test_a_frozen_batch_norm_keeps_its_statistics():
