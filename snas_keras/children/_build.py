@@ -1,12 +1,17 @@
 """Fixed networks: from a genotype, or out of a trained supernet."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
 from snas_keras import layers, spaces
 from snas_keras.children import _proof, _recalibration, _rewrite
 
 
-def build_child(space, genotype, **options):
+def build_child(
+    space: spaces.SearchSpace, genotype: Mapping[str, str], **options: Any
+) -> keras.Model:
     """Build the network of a genotype afresh, for retraining.
 
     Args:
@@ -39,7 +44,11 @@ def build_child(space, genotype, **options):
     return _rewrite.Rewrite(network, genotype, kept=(layers.DropPath,)).run()
 
 
-def convert(supernet, genotype=None, verify=True):
+def convert(
+    supernet: Any,
+    genotype: Mapping[str, str] | None = None,
+    verify: bool = True,
+) -> keras.Model:
     """Turn a trained supernet into the fixed network of one genotype.
 
     Every mixed edge becomes its chosen candidate and all weights are
@@ -79,7 +88,7 @@ def convert(supernet, genotype=None, verify=True):
     return child
 
 
-def for_inference(model, output=None):
+def for_inference(model: keras.Model, output: str | None = None) -> keras.Model:
     """Return a trained network without what only its training needs.
 
     Drop path is left out, and with `output` all that leads to other outputs,
@@ -117,7 +126,12 @@ def for_inference(model, output=None):
     return _rewrite.Rewrite(part, {}, left_out=(layers.DropPath,)).run()
 
 
-def inherited_child(supernet, genotype=None, train_data=None, steps=None):
+def inherited_child(
+    supernet: Any,
+    genotype: Mapping[str, str] | None = None,
+    train_data: Any = None,
+    steps: int | None = None,
+) -> keras.Model:
     """Convert, compile as the supernet is, and recalibrate batch norm.
 
     The child can be evaluated at once: it has the supernet's weights.

@@ -6,6 +6,8 @@ five kinds. Each kind is traced, and its gradient built, once.
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -35,7 +37,12 @@ class SharedTrace:
     """
 
     def __init__(
-        self, layer, compute, inline=True, recompute=False, nested=True
+        self,
+        layer: keras.layers.Layer,
+        compute: Callable[..., Any],
+        inline: bool = True,
+        recompute: bool = False,
+        nested: bool = True,
     ):
         self.layer = layer
         self.compute = compute
@@ -54,7 +61,9 @@ class SharedTrace:
         }
         self.is_pure = True
 
-    def __call__(self, layer, *inputs, training=False):
+    def __call__(
+        self, layer: keras.layers.Layer, *inputs: Any, training: bool = False
+    ) -> Any:
         if not self.is_pure:
             return self.compute(layer, *inputs, training=training)
         try:

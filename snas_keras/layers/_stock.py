@@ -1,5 +1,6 @@
 """Copies of layers, made of stock Keras classes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -82,7 +83,11 @@ class Copies:
         return clone(source, self.of)
 
 
-def clone(model, clone_function, call_function=None):
+def clone(
+    model: keras.Model,
+    clone_function: Callable[..., Any],
+    call_function: Callable[..., Any] | None = None,
+) -> keras.Model:
     """Run `keras.models.clone_model` on inputs that are all that `model`'s are.
 
     Args:

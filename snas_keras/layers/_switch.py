@@ -1,6 +1,7 @@
 """The candidates of an edge as branches of a switch: one is run."""
 
 import functools
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -21,7 +22,7 @@ class Switch:
         training: bool.
     """
 
-    def __init__(self, edge, inputs, training):
+    def __init__(self, edge: Any, inputs: Any, training: bool):
         self.edge = edge
         self.inputs = inputs
         self.training = training
@@ -32,7 +33,8 @@ class Switch:
             *edge.assigned.variables,
         ]
 
-    def branches(self):
+    def branches(self) -> list[Any]:
+        """Return a function of no arguments for each candidate."""
         return [
             functools.partial(self._run, layer)
             for layer in self.edge.candidates.values()

@@ -50,7 +50,7 @@ def weighted(
     ), masks
 
 
-def mixed_masks(weights, masks):
+def mixed_masks(weights: Any, masks: Any) -> list[Any]:
     """Return one mask an output: masked is what all with a weight mask.
 
     Args:

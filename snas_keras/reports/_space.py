@@ -2,6 +2,8 @@
 
 import dataclasses
 import random
+from collections.abc import Sequence
+from typing import Any
 
 from snas_keras import costs as costs_lib
 from snas_keras import spaces
@@ -10,7 +12,9 @@ from snas_keras._utils import tables
 from snas_keras._utils import text as text_lib
 
 
-def space_report(space, costs=("parameters", "flops")):
+def space_report(
+    space: spaces.SearchSpace, costs: Sequence[Any] = ("parameters", "flops")
+) -> "SpaceReport":
     """Count a space's children and what they cost.
 
     All numbers are exact, for a child's cost is a sum over its choices. The

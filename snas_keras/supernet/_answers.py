@@ -44,7 +44,7 @@ class Answers:
         }
 
     @property
-    def losses(self):
+    def losses(self) -> list[Any]:
         """What layers have added, and the weight regularizers.
 
         A regularizer counts by the weight of its candidate, so that the loss
@@ -77,7 +77,7 @@ class Answers:
         training_only = {m.name for m in searched}
         return {k: v for k, v in logs.items() if k not in training_only}
 
-    def evaluate(self, *args, weights=None, **kwargs):
+    def evaluate(self, *args: Any, weights: Any = None, **kwargs: Any) -> Any:
         """Evaluate the mode, or the network under given weights.
 
         Args:
@@ -154,7 +154,7 @@ class Drawn:
 
     weights = None
 
-    def weights_now(self):
+    def weights_now(self) -> Any:
         """Return them, or None where they belong to a graph that is done."""
         if self.weights is None:
             return None

@@ -217,7 +217,7 @@ class Limit:
         ValueError: no child is within the limit; the message names the least.
     """
 
-    def __init__(self, resource, cost):
+    def __init__(self, resource: Any, cost: Any):
         self.resource = resource
         self.cost = cost
         self.value = budget.in_units(resource.limit, cost.maximum)

@@ -113,7 +113,7 @@ class KeepsLogitsRate(keras.callbacks.Callback):
     optimizer. (`ReduceLROnPlateau` multiplies; it moves both.)
     """
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         self.optimizer = parts(self.model.optimizer)[0]
         rate = self.optimizer.learning_rate
         self.rate = float(keras.ops.convert_to_numpy(rate))
@@ -124,7 +124,7 @@ class KeepsLogitsRate(keras.callbacks.Callback):
             stacklevel=2,
         )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.optimizer.learning_rate = self.rate
 
 

@@ -116,7 +116,7 @@ class SuperNet(
             name=f"override_{names_lib.scope_name(name)}",
         )
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if any(
             isinstance(x, keras.KerasTensor)
             for x in keras.tree.flatten((args, kwargs))
