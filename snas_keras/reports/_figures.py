@@ -186,7 +186,7 @@ def credit(
     Returns:
         matplotlib figure.
     """
-    names, rows = _candidate_names(choices), plots.labels(choices)
+    names, rows = _candidate_names(choices, most=40), plots.labels(choices)
     parts = {
         "credit": "d task loss / d weight",
         "task": "task's gradient by the logit",
@@ -252,9 +252,9 @@ def entropy_share(
     return sum(epoch.entropy.values()) / most if most else 0.0
 
 
-def _candidate_names(choices):
+def _candidate_names(choices, most=60):
     """Return {candidate name: its label} of all choices."""
-    return plots.labels(itertools.chain(*choices.values()))
+    return plots.labels(itertools.chain(*choices.values()), most)
 
 
 def _of(candidate, candidates, values, otherwise=0.0):

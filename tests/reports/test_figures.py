@@ -289,7 +289,7 @@ def test_an_unknown_cell_is_refused():
 
 
 def test_cells_are_found_by_the_names_of_their_edges():
-    names = ["normal_0->2", "0->1", "my_cell_10->11", "head", "a->b"]
+    names = ["normal_0->2", "0->1", "my_cell_10->11", "head", "a->b", "3->3"]
     assert _cell_figures.cells_of(names) == {
         "normal": {"normal_0->2": (0, 2)},
         "": {"0->1": (0, 1)},
