@@ -152,3 +152,4 @@ def test_large_outputs_are_compared_by_their_size(tmp_path):
     model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
     model.set_weights([np.full((3, 2), 3e5), np.full(2, 3e5)])
     snas_keras.export_litert(model, tmp_path / "model.tflite")
+    assert (tmp_path / "model.tflite").exists()

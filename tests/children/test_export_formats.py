@@ -74,6 +74,7 @@ def test_large_and_small_outputs_are_each_compared_by_their_size(
     price = layers.Rescaling(3e5, 3e5, name="price")(layers.Dense(1)(x))
     model = keras.Model(i, {"price": price, "kind": layers.Dense(2)(x)})
     export(form, model, tmp_path)
+    assert any(tmp_path.iterdir())
 
 
 def test_a_small_output_may_not_hide_behind_a_large_one():
