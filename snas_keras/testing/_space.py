@@ -335,7 +335,8 @@ def check_costs(
     for genotype in model.genotypes(supernet):
         child = children_lib.convert(supernet, genotype)
         # Frozen weights count too, statistics do not.
-        child.trainable = True
+        for layer in _all_layers(child):
+            layer.trainable = True
         counted = sum(math.prod(v.shape) for v in child.trainable_variables)
         found = parameters(genotype)
         require(
