@@ -385,7 +385,9 @@ def test_own_losses_and_metrics_are_used_themselves():
     supernet = snas_keras.build_supernet(space_of(program))
     metric = Largest()
     supernet.compile(loss=quartic, metrics=[metric, quartic])
-    report = snas_keras.retention_report(supernet, (X, X), draws=2, children=1)
+    report = snas_keras.retention_report(
+        supernet, (X, X), draws=2, children=1, direction="max"
+    )
     assert report.metric == "largest"
     child = snas_keras.children.inherited_child(supernet, {"block": "skip"})
     logs = child.evaluate(X, X, verbose=0, return_dict=True)
