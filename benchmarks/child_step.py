@@ -19,10 +19,11 @@ import search_step
 import tensorflow as tf
 
 import snas_keras
+from snas_keras.spaces import _cell
 
 KL = keras.layers
 EDGES = [(source, node) for node in range(2, 6) for source in range(node)]
-OPERATIONS = snas_keras.search_spaces.CELL_OPERATIONS[1:]
+OPERATIONS = _cell.CELL_OPERATIONS[1:]
 
 
 def drawn_genotype():

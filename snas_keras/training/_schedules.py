@@ -113,7 +113,7 @@ class TemperatureSchedule(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, typing.Any] | None = None) -> None:
         epochs = self.params["epochs"]
         final = self.schedule(epochs - 1, epochs)
-        temperature = float(self.model.architecture.temperature)
+        temperature = float(self.model.architecture.temperature.numpy())
         if self.model.stop_training and temperature > 1.01 * final:
             warnings.warn(
                 "The search was stopped before the end of its schedule, at the "
