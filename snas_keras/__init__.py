@@ -2,7 +2,6 @@
 
 import sys
 
-from snas_keras import children, costs, layers, supernet, training
 from snas_keras._utils import moved
 from snas_keras.children import (
     build_child,
@@ -49,70 +48,51 @@ from snas_keras.training import (
     TemperatureSchedule,
 )
 
-# Modules of the first release whose contents live in rooms now.
+# Modules of the first release, whose contents stand in rooms now.
 sys.modules[f"{__name__}.published"] = published
-resources = moved.module(
-    "resources",
+moved.modules(
     {
-        "ChildCost": (costs.ChildCost, "snas_keras.costs.ChildCost"),
-        "Resource": (Resource, "snas_keras.Resource"),
-        "ResourceLoss": (
-            supernet.ResourceLoss,
-            "snas_keras.supernet.ResourceLoss",
-        ),
-        "mixed_edges": (layers.mixed_edges, "snas_keras.layers.mixed_edges"),
-        "cost_table": (costs.cost_table, "snas_keras.costs.cost_table"),
-        "edge_costs": (costs.edge_costs, "snas_keras.costs.edge_costs"),
-        "child_cost": (
-            lambda supernet, genotype, cost: costs.ChildCost(supernet, cost)(
-                genotype
-            ),
-            "snas_keras.costs.ChildCost(supernet, cost)(genotype)",
-        ),
-        "dearest_genotype": (
-            lambda supernet, cost: costs.ChildCost(supernet, cost).dearest,
-            "snas_keras.costs.ChildCost(supernet, cost).dearest",
-        ),
+        "architecture": {"supernet": "Architecture"},
+        "checkpoint": {"training": "SearchCheckpoint"},
+        "child": {
+            "children": "build_child convert for_inference inherited_child"
+        },
+        "data": {"training": "AddressableBatches"},
+        "distribution": {"supernet": "Distribution"},
+        "edges": {"layers": "MixedEdge"},
+        "export": {"children": "export_litert export_onnx export_saved_model"},
+        "genotype": {"spaces": "Genotype"},
+        "health": {"reports": "HealthGuard SearchWarning"},
+        "latency": {"costs": "measure_latency"},
+        "latency_table": {"costs": "LatencyTable"},
+        "limits": {"supernet": "Limit mode_within"},
+        "multi_worker": {
+            "training": "MultiWorkerModel MultiWorkerTraining is_chief "
+            "is_multi_worker launch"
+        },
+        "operations": {"spaces": "OPERATIONS"},
+        "optimizers": {"training": "CoupledSGD"},
+        "oracles": {
+            "tuner": "ArchitectureOracle ChoicesOracle "
+            "RegularizedEvolutionOracle"
+        },
+        "recalibration": {"children": "recalibrate_batch_norm"},
+        "report": {"reports": "search_report"},
+        "resources": {
+            "costs": "ChildCost child_cost cost_table dearest_genotype "
+            "edge_costs",
+            "layers": "mixed_edges",
+            "supernet": "Resource ResourceLoss",
+        },
+        "retention": {"reports": "RetentionReport retention_report"},
+        "schedules": {
+            "training": "SCHEDULES DropPathSchedule TemperatureSchedule "
+            "exponential linear"
+        },
+        "search_logger": {"reports": "SearchLogger read_log"},
+        "search_spaces": {"spaces": "SEARCH_SPACES cell"},
     },
-)
-child = moved.module(
-    "child",
-    {
-        name: (getattr(children, name), f"snas_keras.children.{name}")
-        for name in (
-            *("build_child", "convert", "for_inference", "inherited_child"),
-        )
-    },
-)
-limits = moved.module(
-    "limits",
-    {
-        "Limit": (supernet.Limit, "snas_keras.supernet.Limit"),
-        "mode_within": (
-            supernet.mode_within,
-            "snas_keras.supernet.mode_within",
-        ),
-    },
-)
-multi_worker = moved.module(
-    "multi_worker",
-    {
-        name: (getattr(training, name), f"snas_keras.training.{name}")
-        for name in (
-            *("MultiWorkerModel", "MultiWorkerTraining"),
-            *("is_chief", "is_multi_worker", "launch"),
-        )
-    },
-)
-schedules = moved.module(
-    "schedules",
-    {
-        name: (getattr(training, name), f"snas_keras.training.{name}")
-        for name in (
-            *("SCHEDULES", "DropPathSchedule", "TemperatureSchedule"),
-            *("exponential", "linear"),
-        )
-    },
+    package=__name__,
 )
 
 __version__ = "0.1.0"

@@ -1,5 +1,6 @@
 """Deprecated import paths and names."""
 
+import importlib
 import sys
 import types
 import warnings
@@ -7,20 +8,35 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
+def modules(old: Mapping[str, Mapping[str, str]], package: str) -> None:
+    """Keep modules importable that are gone.
+
+    Args:
+        old: {name of the module below `package`: {room: names, separated by
+            spaces, that stand there now}}.
+        package: str, "snas_keras".
+    """
+    for name, rooms in old.items():
+        places = {
+            moved: (f"{package}.{room}", moved)
+            for room, names in rooms.items()
+            for moved in names.split()
+        }
+        module(name, package, places)
+
+
 def module(
-    name: str,
-    new_names: Mapping[str, tuple[Any, str]],
-    package: str = "snas_keras",
+    name: str, package: str, new_names: Mapping[str, Any]
 ) -> types.ModuleType:
-    """Keep a module importable that is gone.
+    """Keep one module importable that is gone.
 
     Args:
         name: str, of the old module, below `package`.
-        new_names: {old name: (object, str, where it is now)}.
-        package: str, default "snas_keras".
+        package: str, "snas_keras".
+        new_names: as for `attributes`.
 
     Returns:
-        module, to be bound in the package under `name`.
+        module, bound in the package under `name`.
     """
     path = f"{package}.{name}"
     old = types.ModuleType(path, f"Moved; see {sorted(new_names)}.")
@@ -28,17 +44,17 @@ def module(
     vars(old)["__getattr__"] = attributes(path, new_names)
     vars(old)["__dir__"] = lambda: sorted(new_names)
     sys.modules[path] = old
+    setattr(sys.modules[package], name, old)
     return old
 
 
-def attributes(
-    path: str, new_names: Mapping[str, tuple[Any, str]]
-) -> Callable[[str], Any]:
+def attributes(path: str, new_names: Mapping[str, Any]) -> Callable[[str], Any]:
     """Make the `__getattr__` of a module with old names.
 
     Args:
         path: str, of the module, for messages.
-        new_names: {old name: (object, str, where it is now)}.
+        new_names: {old name: (str, module, str, name in it)}, or for what has
+            no new name {old name: (function, str, what to write instead)}.
 
     Returns:
         function (str) -> object. It warns with DeprecationWarning, and raises
@@ -48,13 +64,18 @@ def attributes(
     def find(name: str) -> Any:
         if name not in new_names:
             raise AttributeError(f"module {path!r} has no attribute {name!r}")
-        found, now = new_names[name]
+        place, now = new_names[name]
+        value = place
+        if isinstance(place, str):
+            # Imported on use: a room may need an extra.
+            value = getattr(importlib.import_module(place), now)
+            now = f"{place}.{now}"
         warnings.warn(
             f"{path}.{name} is now {now}; the old name goes with the next "
             "minor version.",
             DeprecationWarning,
             stacklevel=2,
         )
-        return found
+        return value
 
     return find

@@ -15,6 +15,7 @@ A layer of your own is counted by what its `call` does with Keras layers and
         return 2.0 * input_shape[-1]
 """
 
+from snas_keras._utils import moved
 from snas_keras.costs._calls import model_calls
 from snas_keras.costs._child_cost import ChildCost, cost_table, edge_costs
 from snas_keras.costs._cost import CallCost, WeightCost, cost_name
@@ -42,3 +43,19 @@ __all__ = [
     "model_calls",
     "parameters",
 ]
+
+__getattr__ = moved.attributes(
+    __name__,
+    {
+        "child_cost": (
+            lambda supernet, genotype, cost: ChildCost(supernet, cost)(
+                genotype
+            ),
+            "ChildCost(supernet, cost)(genotype)",
+        ),
+        "dearest_genotype": (
+            lambda supernet, cost: ChildCost(supernet, cost).dearest,
+            "ChildCost(supernet, cost).dearest",
+        ),
+    },
+)

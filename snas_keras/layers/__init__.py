@@ -34,13 +34,7 @@ __all__ = [
 __getattr__ = moved.attributes(
     __name__,
     {
-        "BatchNormalization": (
-            FusedBatchNormalization,
-            "snas_keras.layers.FusedBatchNormalization",
-        ),
-        "SeparableConv2D": (
-            PhasedSeparableConv2D,
-            "snas_keras.layers.PhasedSeparableConv2D",
-        ),
+        "BatchNormalization": (__name__, "FusedBatchNormalization"),
+        "SeparableConv2D": (__name__, "PhasedSeparableConv2D"),
     },
 )

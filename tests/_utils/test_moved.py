@@ -1,20 +1,27 @@
 """Old import paths lead to the new ones, and say so."""
 
 import importlib
+import json
+import pathlib
+import warnings
 
 import pytest
 
 import snas_keras
-from snas_keras import costs, layers, training
+from snas_keras import costs, layers, supernet, training
 
+# What the first release let users import from below `snas_keras`.
+NAMES = json.loads(
+    (pathlib.Path(__file__).parent / "names_of_0.1.json").read_text()
+)
 OLD = [
     ("resources", "ChildCost", costs.ChildCost),
     ("resources", "Resource", snas_keras.Resource),
-    ("multi_worker", "MultiWorkerModel", training.MultiWorkerModel),
+    ("export", "export_litert", snas_keras.export_litert),
+    ("architecture", "Architecture", supernet.Architecture),
     ("layers", "BatchNormalization", layers.FusedBatchNormalization),
     ("layers", "SeparableConv2D", layers.PhasedSeparableConv2D),
     ("multi_worker", "launch", training.launch),
-    ("schedules", "linear", training.linear),
 ]
 
 
@@ -24,6 +31,15 @@ def test_an_old_path_warns_and_gives_the_same_object(module, name, now):
     assert getattr(snas_keras, module) is old
     with pytest.warns(DeprecationWarning, match=f"{module}.{name} is now"):
         assert getattr(old, name) is now
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_what_the_first_release_gave_is_importable(module):
+    old = importlib.import_module(f"snas_keras.{module}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for name in NAMES[module]:
+            assert getattr(old, name) is not None
 
 
 def test_a_name_that_never_was_is_missing():
