@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from snas_keras import spaces
-from snas_keras._utils import keras_private
+from snas_keras._utils import keras_private, moved
 from snas_keras._utils import names as names_lib
 from snas_keras.supernet import _derivations
 
@@ -19,6 +19,7 @@ class Answers:
     penalties: Any
     override: Any
     use_override: Any
+    step: Any
 
     def mode(self) -> dict[str, Any]:
         """Return the one-hot weights of the child that `derive` names."""
@@ -119,6 +120,27 @@ class Answers:
             names_lib.check_one_hot(weights)
         for name, variable in self.override.items():
             variable.assign(weights[name])
+
+    def give(self, weights: Any) -> None:
+        """Store the weights that replace the mode. Deprecated.
+
+        Args:
+            weights: as for `set_override`.
+        """
+        moved.warn("SuperNet.give", "SuperNet.set_override")
+        self.set_override(weights)
+
+    def resource_loss(self, z: Any) -> Any:
+        """Return the weighted sum of all penalties. Deprecated.
+
+        Args:
+            z: {choice name: tensor}, the draw of this step.
+
+        Returns:
+            float32 scalar tensor.
+        """
+        moved.warn("SuperNet.resource_loss(z)", "penalties.loss(...)")
+        return self.penalties.loss(self.architecture, z, self.step)
 
     def derive(
         self, method: str | Callable[[Any], spaces.Genotype] = "within_limits"

@@ -1,7 +1,6 @@
 """The distribution over child networks, p(Z | logits), as one Keras layer."""
 
 import collections
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from snas_keras import estimators, spaces
-from snas_keras._utils import checks
+from snas_keras._utils import checks, moved
 from snas_keras._utils import names as names_lib
 from snas_keras.supernet import _distribution
 
@@ -252,17 +251,12 @@ class Architecture(keras.layers.Layer):
         return _distribution.Distribution(self.choices, logits)
 
     def derive(self) -> spaces.Genotype:
-        """Return the mode as a Genotype: deprecated.
+        """Return the mode as a Genotype. Deprecated.
 
-        It differs from `SuperNet.derive` under a limit; the supernet's
-        `derive("mode")` is the same.
+        It equals `SuperNet.derive("mode")`, and differs from the default of
+        `SuperNet.derive` under a limit.
         """
-        warnings.warn(
-            "Architecture.derive() is now SuperNet.derive('mode'); the old "
-            "name goes with the next minor version.",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        moved.warn("Architecture.derive()", "SuperNet.derive('mode')")
         self.check_finite()
         return spaces.Genotype(
             {

@@ -5,6 +5,7 @@ import json
 import pathlib
 import warnings
 
+import numpy as np
 import pytest
 
 import snas_keras
@@ -42,11 +43,24 @@ def test_what_the_first_release_gave_is_importable(module):
             assert getattr(old, name) is not None
 
 
-def test_a_name_that_never_was_is_missing():
+def test_an_unknown_name_is_missing():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         snas_keras.resources.nothing  # noqa: B018
 
 
-def test_a_public_module_keeps_its_path_without_a_word():
+def test_old_methods_of_a_supernet_warn_and_call_the_new_ones(dense_space):
+    net = snas_keras.build_supernet(dense_space)
+    net.compile(loss="mse", resource=snas_keras.Resource("flops", 0.5))
+    z = net.architecture.sample(0)
+    with pytest.warns(DeprecationWarning, match=r"resource_loss.*penalties"):
+        loss = net.resource_loss(z)
+    expected = net.penalties.loss(net.architecture, z, net.step)
+    assert float(loss) == float(expected) > 0
+    with pytest.warns(DeprecationWarning, match=r"give is now .*set_override"):
+        net.give(z)
+    assert all(np.array_equal(net.override[name], z[name]) for name in z)
+
+
+def test_a_public_module_keeps_its_path_without_a_warning():
     old = importlib.import_module("snas_keras.published")
     assert old is snas_keras.published
