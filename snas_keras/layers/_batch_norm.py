@@ -74,6 +74,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
     def to_stock(self) -> Any:
+        """Return an equal layer of stock Keras classes."""
         return keras.layers.BatchNormalization.from_config(self.get_config())
 
 

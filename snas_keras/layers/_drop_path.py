@@ -68,6 +68,7 @@ class DropPath(keras.layers.Layer):
         return tuple(input_shape)
 
     def to_stock(self) -> Any:
+        """Return an equal layer of stock Keras classes, at the present rate."""
         noise_shape = (None, *[1] * (self.rank - 1))
         return keras.layers.Dropout(
             float(self.rate), noise_shape, self.seed, dtype=self.dtype_policy

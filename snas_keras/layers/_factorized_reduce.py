@@ -93,6 +93,7 @@ class FactorizedReduce(keras.layers.Layer):
         return (batch, _half_of(height), _half_of(width), self.filters)
 
     def to_stock(self) -> Any:
+        """Return an equal model of stock Keras layers."""
         policy = self.dtype_policy
         inputs = keras.Input(
             (None, None, self.even.kernel.shape[-2]), dtype=self.compute_dtype

@@ -72,6 +72,7 @@ class SymmetricPooling2D(keras.layers.Layer):
         return subsampled_shape(input_shape, self.strides)
 
     def to_stock(self) -> Any:
+        """Return an equal layer or model of stock Keras classes."""
         pools = {
             "max": keras.layers.MaxPooling2D,
             "avg": keras.layers.AveragePooling2D,

@@ -51,6 +51,7 @@ class PhasedSeparableConv2D(keras.layers.SeparableConv2D):
         )
 
     def to_stock(self) -> Any:
+        """Return an equal layer of stock Keras classes."""
         return keras.layers.SeparableConv2D.from_config(self.get_config())
 
 

@@ -64,7 +64,7 @@ class RetentionReport:
         return float(np.mean(self.values.get(RECALIBRATED, self.values[MODE])))
 
     def verdict(self) -> str:
-        """Say in one sentence what the child keeps."""
+        """Return one sentence: the metric of the search and of the child."""
         search, child = float(np.mean(self.values[SEARCH])), self._kept()
         if not np.isfinite([search, child]).all():
             return f"The validation {self.metric} is not finite."

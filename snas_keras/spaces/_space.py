@@ -106,7 +106,10 @@ class SearchSpace:
         """Return the same space with some options changed.
 
         Args:
-            **options: those to change.
+            **options: new values, passed to the function.
+
+        Returns:
+            SearchSpace.
 
         Raises:
             TypeError: an option is not one of the function's.

@@ -64,8 +64,11 @@ class Distribution:
         Args:
             genotype: Genotype or mapping {choice name: candidate name}.
 
+        Returns:
+            float.
+
         Raises:
-            ValueError: the genotype does not fit.
+            ValueError: the genotype does not fit the choices.
         """
         genotype = spaces.Genotype(genotype).check(self.choices)
         log_p = self.log_probabilities()

@@ -27,6 +27,15 @@ class MultiWorkerTraining:
     def compute_metrics(
         self, *args: typing.Any, **kwargs: typing.Any
     ) -> dict[str, typing.Any]:
+        """Return the metrics of one step, as `keras.Model` does.
+
+        Args:
+            *args: passed to `keras.Model.compute_metrics`.
+            **kwargs: passed to `keras.Model.compute_metrics`.
+
+        Returns:
+            {metric: tensor}, under several workers of shape (1,) each.
+        """
         metrics = super().compute_metrics(*args, **kwargs)
         if not is_multi_worker(self.distribute_strategy):
             return metrics

@@ -114,7 +114,7 @@ class ChoicesOracle(keras_tuner.Oracle):
             yield self.propose()
 
     def propose(self) -> Choices:
-        """Draw {choice name: candidate name}; deprecated, see `proposals`."""
+        """Return a random {choice name: candidate name}. Deprecated."""
         raise NotImplementedError(
             f"{type(self).__name__} needs `proposals`, a generator of "
             "{choice name: candidate name}."
@@ -173,6 +173,8 @@ class ChoicesOracle(keras_tuner.Oracle):
         Args:
             values: sequence, not empty.
 
+        Returns:
+            One of the values.
         """
         return values[self.generator.integers(len(values))]
 
