@@ -1,1 +1,1 @@
-"""Shared helpers that know nothing of architecture search."""
+"""Shared helpers of all rooms."""

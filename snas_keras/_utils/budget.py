@@ -1,4 +1,4 @@
-"""Upper limits on costs, and the one tolerance of rounding at a limit."""
+"""Upper limits on costs, with one rounding tolerance for all."""
 
 import collections.abc
 import math
@@ -10,7 +10,7 @@ ROUNDING = 1e-9
 
 
 def is_within(cost: typing.Any, limit: float) -> typing.Any:
-    """Return whether a cost keeps its limit, rounding aside.
+    """Return whether a cost is within its limit, up to rounding.
 
         cost <= limit (1 + 1e-9)
 
@@ -30,17 +30,17 @@ def is_within(cost: typing.Any, limit: float) -> typing.Any:
 
 
 def check_limit(limit: float | str, name: str = "limit") -> float | str:
-    """Return a limit as float, or as the str of a percentage, or refuse it.
+    """Validate a limit: a number, or the str of a percentage.
 
     Args:
         limit: float above zero, or str such as "60%".
-        name: str, what the message calls it, default "limit".
+        name: str, the argument's name for the message, default "limit".
 
     Returns:
         float, or str.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: `limit` is neither.
     """
     if isinstance(limit, str):
         percent = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", limit)
@@ -57,11 +57,11 @@ def check_limit(limit: float | str, name: str = "limit") -> float | str:
 
 
 def in_units(limit: float | str, most_expensive: float) -> float:
-    """Return a limit in its cost's unit.
+    """Convert a limit to the unit of its cost.
 
     Args:
-        limit: float, or str such as "60%", of the most expensive child.
-        most_expensive: float, the cost of the most expensive child.
+        limit: float, or a percentage of the most expensive child such as "60%".
+        most_expensive: float, cost of the most expensive child.
 
     Returns:
         float.
@@ -79,9 +79,8 @@ def in_units(limit: float | str, most_expensive: float) -> float:
 class Budget(collections.abc.Mapping):
     """Upper limits on costs: a mapping {cost name: limit}.
 
-    The one notion of a limit for rewards and for the tuner's oracles. A cost
-    is within its limit up to a relative 1e-9, which is rounding. NaN is within
-    no limit.
+    Rewards and the tuner's oracles share it. A cost is within its limit up to a
+    relative rounding error of 1e-9. NaN is within no limit.
 
     Args:
         limits: mapping of str to float or str, {cost name: limit}. A limit is
@@ -89,7 +88,7 @@ class Budget(collections.abc.Mapping):
             expensive child, such as "60%".
 
     Raises:
-        ValueError: a limit is none.
+        ValueError: a limit is not positive and finite, nor a percentage.
 
     Example:
 
@@ -121,7 +120,7 @@ class Budget(collections.abc.Mapping):
         return [n for n, v in self._limits.items() if isinstance(v, str)]
 
     def resolve(self, costs: collections.abc.Mapping) -> "Budget":
-        """Return the budget in the costs' units, or refuse what none can keep.
+        """Convert percentages to the costs' units, and validate the limits.
 
         Args:
             costs: mapping {cost name: `ChildCost`}.
@@ -130,13 +129,12 @@ class Budget(collections.abc.Mapping):
             Budget without percentages.
 
         Raises:
-            ValueError: a limit is of none of the costs, or no child is within
-                it.
+            ValueError: a limit without its cost, or below the cheapest child.
         """
         unknown = sorted(set(self) - set(costs))
         if unknown:
             raise ValueError(
-                f"The budget limits {unknown}, of which no cost is given. "
+                f"Every limit of the budget needs a cost. Missing: {unknown}. "
                 f"Received: costs={sorted(costs)}"
             )
         resolved = {
@@ -146,17 +144,17 @@ class Budget(collections.abc.Mapping):
         for name, limit in resolved.items():
             if not is_within(costs[name].minimum, limit):
                 raise ValueError(
-                    f"No child is within the limit {limit:,} of {name!r}. The "
-                    f"cheapest costs {costs[name].minimum:,}"
+                    f"No child is within the limit of {name!r}. The cheapest "
+                    f"costs {costs[name].minimum:,}. Received: limit={limit:,}"
                 )
         return Budget(resolved)
 
     def is_within(self, costs: collections.abc.Mapping) -> bool:
-        """Return whether every cost keeps its limit.
+        """Return whether every cost is within its limit.
 
         Args:
-            costs: mapping {cost name: float}; others than those of the budget
-                do not matter.
+            costs: mapping {cost name: float}; names outside the budget are
+                ignored.
 
         Returns:
             bool.
@@ -168,7 +166,7 @@ class Budget(collections.abc.Mapping):
         return all(is_within(costs[n], v) for n, v in self.items())
 
     def excess(self, costs: collections.abc.Mapping) -> dict[str, float]:
-        """Return by which share every cost is above its limit.
+        """Return the relative excess of every cost over its limit.
 
             max(0, cost / limit - 1), and 0 where the cost is within
 

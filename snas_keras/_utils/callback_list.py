@@ -1,4 +1,4 @@
-"""The callbacks that run beside a callback."""
+"""The `CallbackList` of a running `fit`."""
 
 import inspect
 
@@ -6,14 +6,14 @@ import keras
 
 
 def calling() -> keras.callbacks.CallbackList | None:
-    """Return the list of callbacks whose method is calling one of them.
+    """Return the `CallbackList` on the call stack.
 
-    Keras gives a callback its model and no way to the callbacks beside it,
-    whose state belongs to that of a run. The list is found where it stands: as
-    `self` of the method that calls.
+    Keras gives a callback its model and no access to the other callbacks, whose
+    state is part of a run's. The list is read off the stack, as the `self` of
+    the calling method.
 
     Returns:
-        keras.callbacks.CallbackList, or None where nothing of that kind calls.
+        keras.callbacks.CallbackList, or None outside of one.
     """
     frame = inspect.currentframe()
     while frame is not None:

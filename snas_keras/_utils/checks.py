@@ -5,12 +5,12 @@ from typing import Any
 
 
 def one_of(name: str, value: Any, allowed: Collection[Any]) -> Any:
-    """Return a value that is allowed, or raise ValueError.
+    """Return `value` if it is allowed, or raise ValueError.
 
     Args:
         name: str, the argument's name, for the message.
-        value: what was given.
-        allowed: collection of what may be given.
+        value: the argument's value.
+        allowed: collection of allowed values.
     """
     if value not in allowed:
         raise ValueError(
@@ -24,7 +24,7 @@ def check_temperature(temperature: Any) -> float:
     """Return the temperature as a float, or raise ValueError.
 
     Args:
-        temperature: number, to be positive and finite.
+        temperature: number, positive and finite.
     """
     if not 0.0 < float(temperature) < float("inf"):
         raise ValueError(
@@ -38,7 +38,7 @@ def drop_rate(rate: Any) -> float:
     """Return the rate as a float, or raise ValueError.
 
     Args:
-        rate: number, to be at least 0 and below 1.
+        rate: number, at least 0 and below 1.
     """
     if not 0.0 <= float(rate) < 1.0:
         raise ValueError(
@@ -48,11 +48,11 @@ def drop_rate(rate: Any) -> float:
 
 
 def positive_int(name: str, value: Any) -> int:
-    """Return a value that is a positive int, or raise ValueError.
+    """Return `value` if it is a positive int, or raise ValueError.
 
     Args:
         name: str, the argument's name, for the message.
-        value: what was given.
+        value: the argument's value.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(

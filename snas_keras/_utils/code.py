@@ -1,4 +1,4 @@
-"""What code a layer runs, told by the identity of what it is made of."""
+"""Identity of the code that a layer runs."""
 
 import functools
 import typing
@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
-# They act when a weight is made or moved, not in a call.
+# Used when a weight is created or updated, not in a call.
 _NOT_CALLED = (
     keras.initializers.Initializer,
     keras.regularizers.Regularizer,
@@ -17,19 +17,19 @@ _OWN_PACKAGES = ("keras", "snas_keras")
 
 
 def is_trusted(value: typing.Any) -> bool:
-    """Say whether a config of this object is known to name all it depends on.
+    """Return whether the config of an object is known to be complete.
 
     Args:
         value: object.
 
     Returns:
-        bool, true where its class is one of Keras' or ours.
+        bool, True if its class is one of Keras' or ours.
     """
     return is_trusted_class(type(value))
 
 
 def is_trusted_class(kind: type) -> bool:
-    """Say whether a class is one of Keras' or ours.
+    """Return whether a class is one of Keras' or ours.
 
     Args:
         kind: type.
@@ -41,18 +41,18 @@ def is_trusted_class(kind: type) -> bool:
 
 
 def identity(layer: keras.layers.Layer) -> tuple:
-    """Describe the code of a layer within this program.
+    """Return a key of the layer's code, valid within this process.
 
-    Of a class that is Keras' or ours the config says the rest, so that only
-    objects of others count, such as a function it was given. Of any other class
-    every attribute counts, whether or not its config names it.
+    The config of a class of Keras' or ours is complete, so only other objects
+    in its attributes count, such as a user's function. Of any other class every
+    attribute counts, whether or not its config names it.
 
     Args:
         layer: Keras layer, built.
 
     Returns:
         tuple of numbers, strings and tuples. Objects that cannot be compared
-        are in it by identity: it holds while they live.
+        are represented by their id, so the key is valid while they exist.
     """
     variables = [
         (str(v.path).rpartition("/")[2], tuple(v.shape), v.dtype, v.trainable)
@@ -79,7 +79,7 @@ def _operation(operation, seen):
 
 
 def _value(value, is_own, seen):
-    """Describe an attribute, or None where the config says it all."""
+    """Return the key of an attribute, None if the config determines it."""
     if isinstance(value, _SIMPLE) or isinstance(value, np.generic):
         return None if is_own else repr(value)
     if isinstance(value, (list, tuple)):
@@ -96,7 +96,7 @@ def _value(value, is_own, seen):
 
 
 def _is_in_config(value):
-    """Say whether what a trusted class holds is Keras' own business."""
+    """Return whether the config of a trusted class determines this value."""
     kind = type(value)
     is_plain = kind.__module__ == "builtins" and not callable(value)
     return is_plain or is_trusted(value) or isinstance(value, _NOT_CALLED)
@@ -115,7 +115,7 @@ def _object(value):
         and name
         and "<" not in name
     ):
-        return name  # A function or class of Keras, of which there is one.
+        return name  # A function or class of Keras is known by its name.
     return ("object", id(value))
 
 
@@ -131,5 +131,5 @@ def _base_attributes():
 
 
 def _is_of_the_base(name):
-    # TensorFlow's own attributes come and go.
+    # TensorFlow adds and removes attributes of its own.
     return name.startswith("_self_") or name in _base_attributes()

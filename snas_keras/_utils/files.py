@@ -14,23 +14,25 @@ from typing import Any
 
 _TOKEN = 8
 _OLD = ".old"
-# Of <fcntl.h> and <linux/fs.h>.
+# Constants of <fcntl.h> and <linux/fs.h>.
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Give a temporary path that becomes `path` when the block succeeds.
+    """Replace `path` by a temporary path when the block succeeds.
 
-    What is written is on the disk before it takes the place of what was there,
-    so that a process that is killed and a machine that loses its power leave
-    the old or the new, whole. A file never replaces a directory.
+    The content is flushed to disk before the replacement, so that a killed
+    process or a loss of power leaves either the old or the new content, intact.
+    A file never replaces a directory.
 
     Args:
-        path: str or path, a file or directory to write; its parent is made.
+        path: str or path, a file or directory to write; its parent directory
+            is created.
 
     Yields:
-        pathlib.Path beside `path`, not existing yet, with the same suffix.
+        pathlib.Path in the same directory, not yet existing, with the same
+        suffix.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,14 +52,13 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def remove_leftovers(path: str | os.PathLike) -> None:
-    """Remove what processes left that died while they wrote `path`.
+    """Remove the temporary files of processes that died while writing `path`.
 
-    Only for a path that no other process writes at the time. A directory that
-    was on its way out when its process died comes back, if nothing took its
-    place.
+    No other process may be writing `path` at the time. A directory whose
+    replacement was interrupted is restored if `path` does not exist.
 
     Args:
-        path: str or path, as `replacing` was given it.
+        path: str or path, as for `replacing`.
     """
     path = pathlib.Path(path)
     _restore(path)
@@ -71,11 +72,11 @@ def remove_leftovers(path: str | os.PathLike) -> None:
 def write_report(
     path: str | os.PathLike, content: Any, table: str, figure: Any
 ) -> None:
-    """Write a report as JSON, and beside it its table and its picture.
+    """Write a report as JSON, Markdown table and figure.
 
     Args:
         path: path of the JSON file; the others have the suffixes .md and .png.
-        content: what JSON can hold.
+        content: JSON-serializable content.
         table: str, Markdown.
         figure: matplotlib figure.
     """
@@ -93,14 +94,14 @@ def read_report(path: str | os.PathLike, kind: Any) -> Any:
 
     Args:
         path: path of the JSON file.
-        kind: dataclass; what it has no field for is left out.
+        kind: dataclass; entries without a field are ignored.
 
     Returns:
-        an instance of `kind`.
+        An instance of `kind`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or not of such a report.
+        ValueError: the file is damaged, or not such a report.
     """
     text = existing(path).read_bytes()
     names = {field.name for field in dataclasses.fields(kind)}
@@ -109,7 +110,7 @@ def read_report(path: str | os.PathLike, kind: Any) -> Any:
         return kind(**{k: v for k, v in content.items() if k in names})
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(
-            f"{path} is damaged, or no {kind.__name__}: {error}"
+            f"{path} is damaged, or not a {kind.__name__}: {error}"
         ) from error
 
 
@@ -120,10 +121,11 @@ def existing(path: str | os.PathLike) -> pathlib.Path:
         path: str or path.
 
     Returns:
-        pathlib.Path of a file or directory that is there.
+        pathlib.Path of an existing file or directory.
 
     Raises:
-        FileNotFoundError: it is not; the message has the absolute path.
+        FileNotFoundError: `path` does not exist; the message has the absolute
+            path.
     """
     path = pathlib.Path(path)
     if not path.exists():
@@ -136,8 +138,8 @@ def existing(path: str | os.PathLike) -> pathlib.Path:
 def _replace_directory(temporary, path, token):
     if _exchange(temporary, path):
         return
-    # Where the system cannot exchange two directories there is a moment
-    # without one, after which `_restore` finds the old one.
+    # Without an atomic exchange there is a moment without a directory, from
+    # which `_restore` recovers.
     old = path.with_name(f".{path.name}.{token}{_OLD}")
     os.replace(path, old)
     try:
@@ -149,7 +151,7 @@ def _replace_directory(temporary, path, token):
 
 
 def _exchange(one, other):
-    """Exchange two paths in one step; return whether the system could."""
+    """Exchange two paths atomically; return whether the system supports it."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):  # not Linux
@@ -164,7 +166,7 @@ def _exchange(one, other):
 
 
 def _restore(path):
-    """Bring back the old directory that a process died while replacing."""
+    """Restore the old directory after an interrupted replacement."""
     if os.path.lexists(path):
         return
     token = "[0-9a-f]" * _TOKEN
@@ -175,7 +177,7 @@ def _restore(path):
 
 
 def _sync(path):
-    """Wait until a file, or all that a directory holds, is on the disk."""
+    """Flush a file, or all contents of a directory, to disk."""
     if path.is_dir():
         for folder, _, names in os.walk(path):
             for name in names:
@@ -186,7 +188,7 @@ def _sync(path):
 
 
 def _sync_file(path):
-    # Windows asks for a file that may be written.
+    # Windows needs a writable file.
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -195,9 +197,10 @@ def _sync_file(path):
 
 
 def _sync_entries(folder):
-    """Wait until the names in a directory are on the disk, where that can be.
+    """Flush the entries of a directory to disk, where the system supports it.
 
-    Windows opens no directories, and some network file systems sync none.
+    Windows cannot open directories, and some network file systems cannot sync
+    them.
     """
     with contextlib.suppress(OSError):
         _sync_file(folder)

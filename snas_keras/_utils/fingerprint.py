@@ -1,4 +1,4 @@
-"""A fingerprint of a layer: equal for all layers that compute alike."""
+"""Fingerprint of a layer: equal for all layers that compute the same."""
 
 import json
 import typing
@@ -8,7 +8,7 @@ import keras
 
 from snas_keras._utils import code as code_lib
 
-# In a config: what does not change the time, and what names other layers.
+# Keys of a config: names, what does not affect latency, references to layers.
 _NAMES = {"name", "shared_object_id"}
 _NOT_TIMED = {"seed", "trainable", "build_config", "build_input_shape"}
 _WIRING = {"keras_history", "input_layers", "output_layers"}
@@ -17,14 +17,14 @@ _WIRING = {"keras_history", "input_layers", "output_layers"}
 def layer_key(
     layer: keras.layers.Layer, input_shape: typing.Any, same_code: bool = False
 ) -> str:
-    """Describe a layer on inputs by its class, its config and the shape.
+    """Return a key of a layer on inputs: its class, its config and the shape.
 
-    By default the key is the same for all layers that take the same time: it
-    is of a file, so a class is known by name, and neither seeds nor the batch
-    matter. With `same_code` it is the same for layers of this program that
+    By default the key is equal for all layers of equal latency: it is stored in
+    files, so classes are identified by name, and seeds and the batch size are
+    ignored. With `same_code` it is equal for layers of this process that
     compute the same from equal variables, so that one can run for the other:
-    then classes, functions and other objects are known by identity, and every
-    attribute of a class that is not Keras' own must be accounted for.
+    classes, functions and other objects are then identified by their id, and
+    every attribute of a class that is neither Keras' nor ours is part of it.
 
     Args:
         layer: Keras layer.
@@ -32,8 +32,8 @@ def layer_key(
         same_code: bool, default False.
 
     Returns:
-        str. A registered class goes by its registered name, wherever its
-        module is.
+        str. A registered class is identified by its registered name, not by
+        its module.
 
     Raises:
         TypeError: the layer cannot be described by its config.
@@ -53,30 +53,30 @@ def layer_key(
     except (NotImplementedError, TypeError, ValueError) as error:
         raise TypeError(
             f"Layer {layer.name!r} of type {type(layer).__name__} cannot be "
-            "told from others: it needs a `get_config` that names all its "
-            "arguments."
+            "identified: it needs a `get_config` with all arguments of its "
+            "constructor."
         ) from error
 
 
 def _key_of_code(layer, input_shape):
     config = None
-    if code_lib.is_trusted(layer):  # Of others it may say anything.
+    if code_lib.is_trusted(layer):  # The config of others may be incomplete.
         config = _described(_config(layer), _NAMES, {})
     return json.dumps([config, repr(input_shape), code_lib.identity(layer)])
 
 
 def _config(layer):
     with warnings.catch_warnings():
-        # Keras warns of a lambda, for files that somebody else may load.
+        # Keras warns of a lambda, which is unsafe in a file.
         warnings.simplefilter("ignore", UserWarning)
         return keras.saving.serialize_keras_object(layer)
 
 
 def without_modules(key: str) -> str:
-    """Return a key as written before, without the modules it named.
+    """Convert a key of the first format, which named the classes' modules.
 
     Args:
-        key: str, of a version whose keys had the modules of registered classes.
+        key: str, in the first format.
 
     Returns:
         str, as `layer_key` returns it.
@@ -102,7 +102,7 @@ def _is_registered(config):
 
 
 def _described(config, left_out, places):
-    """Leave out what does not matter, call layers by their place."""
+    """Remove keys from a config, and refer to layers by position."""
     if isinstance(config, (list, tuple)):
         return [
             _described(x, left_out, places) for x in config if not _is_input(x)
@@ -121,7 +121,7 @@ def _described(config, left_out, places):
 
 
 def _described_part(key, value, left_out, places):
-    if key == "dtype":  # A policy is told by its name.
+    if key == "dtype":  # A policy is identified by its name.
         return value["config"] if isinstance(value, dict) else value
     if key in _WIRING:
         return keras.tree.map_structure(lambda x: places.get(x, x), value)
@@ -129,7 +129,7 @@ def _described_part(key, value, left_out, places):
 
 
 def _is_input(config):
-    """Say whether it is the input layer, which a Sequential has when built."""
+    """Return whether this is an input layer, which a built Sequential has."""
     return isinstance(config, dict) and config.get("class_name") == "InputLayer"
 
 

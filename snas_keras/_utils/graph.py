@@ -1,4 +1,4 @@
-"""What Keras keeps private of its graphs and of the weights in layers."""
+"""Traversal of Keras graphs and nested layers."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ import keras
 
 
 def calls(function: keras.Function, inputs: Any) -> list[tuple]:
-    """List every call of a functional graph on other inputs.
+    """List every call of a functional graph on new inputs.
 
-    Only the shapes are computed. Keras' public way, `clone_model` with a
-    `call_function`, makes a model for it: it leaves a node in every layer,
-    compiles again what was compiled, and knows functional models alone.
+    Only shapes are computed. Keras' public alternative, `clone_model` with a
+    `call_function`, builds a model: it adds a node to every layer, compiles
+    compiled models again, and supports functional models only.
 
     Args:
         function: Function or functional model.
-        inputs: KerasTensors in the structure of its inputs.
+        inputs: KerasTensors in the structure of the function's inputs.
 
     Returns:
         list of (operation, args, kwargs), in the order of the calls.
@@ -33,15 +33,15 @@ def calls(function: keras.Function, inputs: Any) -> list[tuple]:
 
 
 def operations(outputs: Any) -> list[keras.Operation]:
-    """List the operations that Keras tensors were computed by, each once.
+    """List the operations that compute Keras tensors, each once.
 
-    A Function has them as an attribute, but refuses names that occur twice.
+    `keras.Function.operations` has them too, but refuses duplicate names.
 
     Args:
         outputs: structure of KerasTensors.
 
     Returns:
-        list of keras.Operation, those of the inputs among them.
+        list of keras.Operation, including the input layers.
     """
     found, waiting, seen = {}, keras.tree.flatten(outputs), set()
     while waiting:
@@ -55,7 +55,7 @@ def operations(outputs: Any) -> list[keras.Operation]:
 
 
 def sources(operation: keras.Operation) -> list[list[keras.Operation]]:
-    """List what every call of an operation takes its tensors from.
+    """List the operations that produce the inputs of an operation.
 
     `Operation.input` refuses an operation that is called more than once.
 
@@ -63,7 +63,7 @@ def sources(operation: keras.Operation) -> list[list[keras.Operation]]:
         operation: keras.Operation of a functional model.
 
     Returns:
-        list with one entry a call, each a list of keras.Operation.
+        list of list of keras.Operation, one entry for each call.
     """
     return [
         [tensor._keras_history[0] for tensor in node.input_tensors]
@@ -72,10 +72,10 @@ def sources(operation: keras.Operation) -> list[list[keras.Operation]]:
 
 
 def output_spec(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
-    """Return what an operation gives, with all sizes that can be known.
+    """Return the output spec of an operation, with all sizes that are known.
 
-    `EinsumDense.compute_output_shape` leaves open what its `output_shape` does;
-    the base class runs the call to find out.
+    `EinsumDense.compute_output_shape` returns the unknown sizes of its
+    `output_shape`; the base class infers them from the call.
 
     Args:
         operation: Keras layer or operation.
@@ -88,7 +88,7 @@ def output_spec(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
     try:
         spec = operation.compute_output_spec(*args, **kwargs)
     except Exception:
-        # Only in a call does Keras cast weights to the precision of inputs.
+        # Keras casts weights to the precision of the inputs only in a call.
         spec = operation(*args, **kwargs)
     if _is_open(spec) and not _is_open((args, kwargs)):
         return keras.Operation.compute_output_spec(operation, *args, **kwargs)
@@ -104,7 +104,7 @@ def _is_open(structure):
 
 
 def children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """List the layers that a layer holds itself, those in lists too.
+    """List the direct sublayers of a layer, including those in lists.
 
     Args:
         layer: Keras layer.
@@ -116,9 +116,9 @@ def children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """List a layer and all layers in it, each once.
+    """List a layer and all its nested sublayers, each once.
 
-    Keras names those of a model only, and of it only the topmost.
+    `keras.Model.layers` has the direct sublayers of a model only.
 
     Args:
         layer: Keras layer.
@@ -130,10 +130,10 @@ def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 
 def parameters(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """List the weights that are made to be trained, frozen ones too.
+    """List the parameters of a layer: trainable weights and frozen ones.
 
-    Keras' `trainable_variables` leaves out what is frozen, and
-    `non_trainable_variables` mixes it with moving statistics.
+    Keras' `trainable_variables` omits frozen weights, and
+    `non_trainable_variables` mixes them with moving statistics.
 
     Args:
         layer: Keras layer, built.

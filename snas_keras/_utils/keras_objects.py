@@ -1,8 +1,8 @@
-"""New Keras objects that are what others are, by the way of a saved file.
+"""Copies of Keras objects, by their serialization.
 
-Keras rebuilds a layer from its config, its assets (vocabularies) and its own
-variables. The same is done here in memory, and with the live functions and
-classes of the old object, so that nothing has to be registered.
+Keras loads a layer from its config, its assets (vocabularies) and its own
+variables. The same is done here in memory, with the functions and classes of
+the original object, so that nothing has to be registered.
 """
 
 import contextlib
@@ -18,32 +18,32 @@ _FUNCTIONS = ("function", "__lambda__")
 
 
 def rebuilt(source: Any, copied: Callable[[Any], Any] | None = None) -> Any:
-    """Return a new object of the config of `source`, with its assets.
+    """Copy an object by its config and its assets.
 
     Args:
         source: layer, metric or other object with `get_config`.
-        copied: function (layer) -> new layer, used for a layer that `source`
-            was given, so that several wrappers of one layer still share it.
-            Default None: such layers are rebuilt from the config.
+        copied: function (layer) -> new layer, for layers among the constructor
+            arguments of `source`, so that several wrappers of one layer still
+            share it. Default None: such layers are copied by their config.
 
     Returns:
-        The new object, without the variables' values.
+        The copy, without the values of the variables.
 
     Raises:
-        ValueError: the config cannot rebuild the object; the message says what
-            to do.
+        ValueError: the object cannot be created from its config; the message
+            says what to do.
     """
     try:
         with warnings.catch_warnings():
-            # Keras warns of a lambda in a config; here it is never loaded.
+            # Keras warns of a lambda in a config, which is not loaded here.
             warnings.simplefilter("ignore")
             copy = _from_config(source, source.get_config(), copied)
         for old, new in _pairs(source, copy):
             _copy_assets(old, new)
     except Exception as error:
         raise ValueError(
-            f"{_described(source)} cannot be built anew from its config, which "
-            "a fixed network needs. Let its class have a `get_config` that "
+            f"{_described(source)} cannot be copied by its config, which a "
+            "child network needs. Give its class a `get_config` that "
             "returns all arguments of the constructor, give functions a name "
             "(`def`) in place of a `lambda`, and register both with "
             "keras.saving.register_keras_serializable. "
@@ -53,10 +53,10 @@ def rebuilt(source: Any, copied: Callable[[Any], Any] | None = None) -> Any:
 
 
 def carry(source: Any, copy: Any) -> None:
-    """Give a built copy the variables and the trainable flags of its source.
+    """Copy the variables and the trainable flags of a built layer.
 
-    Every layer saves and loads its own variables, as in a file. Of a source of
-    another class, all weights are taken in their order.
+    Every layer saves and loads its own variables, as in a file. Between layers
+    of different classes, the weights are copied in their order.
 
     Args:
         source: built layer.
@@ -76,10 +76,10 @@ def carry(source: Any, copy: Any) -> None:
 
 
 def sublayers(layer: Any) -> list[Any]:
-    """List the layers directly inside a layer, in the order of their making.
+    """List the direct sublayers of a layer, in the order of creation.
 
-    `layers` of a model, else what Keras tracks: it has no public list of the
-    latter (https://github.com/keras-team/keras/issues/19183).
+    Keras has a public list of a model's layers only
+    (https://github.com/keras-team/keras/issues/19183).
     """
     if isinstance(layer, keras.Model) and hasattr(layer, "operations"):
         return list(layer.layers)
@@ -98,7 +98,7 @@ def _from_config(source, config, copied):
 
 
 def _live(source, config, copied):
-    """Return the arguments that the object still holds as objects."""
+    """Return the constructor arguments that the object still references."""
     live = {}
     for key, value in config.items():
         if not isinstance(value, dict):
@@ -114,7 +114,7 @@ def _live(source, config, copied):
 
 
 def _own_objects(source):
-    """Return {name: class or function} of all that is not Keras' own."""
+    """Return {name: class or function} of all objects that are not Keras'."""
     objects: dict[str, Any] = {}
     for part in _parts(source):
         for value in (part, *vars(part).values()):

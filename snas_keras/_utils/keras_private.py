@@ -1,9 +1,9 @@
-"""The few private attributes of Keras that we need, each with the reason.
+"""Access to private attributes of Keras, each with the reason.
 
-Masks travel as an attribute of tensors, and Keras exports no accessor for it.
-Losses that a layer adds are read by `layer.losses`, which also has the weight
-regularizers and cannot be emptied; a candidate's losses count by its weight, so
-they must be told apart and taken away.
+A mask is an attribute of its tensor, for which Keras exports no accessor.
+`layer.losses` returns added losses together with weight regularizers and cannot
+be cleared; a candidate's added losses are weighted, so they are read alone and
+cleared.
 """
 
 from typing import Any
@@ -24,30 +24,30 @@ def mask_of(tensor: Any) -> Any:
 
 
 def set_mask(tensor: Any, mask: Any) -> None:
-    """Give a tensor a mask.
+    """Set the mask of a tensor.
 
     Args:
         tensor: tensor.
-        mask: bool tensor, or None to leave it as it is.
+        mask: bool tensor, or None to leave the tensor unchanged.
     """
     if mask is not None:
         tensor._keras_mask = mask
 
 
 def added_losses(layer: keras.layers.Layer) -> list[Any]:
-    """Return what a layer and its parts have added by `add_loss`.
+    """Return the losses that a layer and its sublayers added by `add_loss`.
 
     Args:
         layer: Keras layer.
 
     Returns:
-        list of scalar tensors; weight regularizers are not among them.
+        list of scalar tensors, without weight regularizers.
     """
     return [loss for part in layer._flatten_layers() for loss in part._losses]
 
 
 def take_losses(layer: keras.layers.Layer) -> list[Any]:
-    """Return what `added_losses` does, and leave the layer without.
+    """Return and clear the added losses of a layer.
 
     Args:
         layer: Keras layer.
@@ -62,7 +62,7 @@ def take_losses(layer: keras.layers.Layer) -> list[Any]:
 
 
 def changing_state(layer: keras.layers.Layer) -> list[Any]:
-    """Return the variables, weights aside, that a call may change.
+    """Return the non-trainable variables that a call may change.
 
     Keras does not track the states of stateful recurrent layers.
 
@@ -91,23 +91,23 @@ def reset_states(model: keras.layers.Layer) -> None:
 
 
 def keep_when_loaded(archive: keras.export.ExportArchive) -> None:
-    """Let what is loaded of an archive live until garbage is collected.
+    """Keep the variables of a loaded archive alive during a call.
 
-    TensorFlow's loaded functions hold their variables weakly. Without a cycle,
-    tf.saved_model.load(path).serve(x) drops them before the call. Keras exports
-    no way to the object that is saved.
+    TensorFlow's loaded functions hold their variables weakly: without a
+    reference cycle, tf.saved_model.load(path).serve(x) frees them before the
+    call. Keras exports no accessor for the saved object.
 
     Args:
-        archive: ExportArchive, not written yet.
+        archive: ExportArchive, not yet written.
     """
     archive._tf_trackable.itself = archive._tf_trackable
 
 
 def slots(optimizer: keras.optimizers.Optimizer) -> dict[int, list[Any]]:
-    """Return what an optimizer keeps for each variable.
+    """Return the slot variables of an optimizer, such as momenta.
 
-    Keras keeps momenta and the like in lists beside the list of variables, and
-    exports no way from a variable to what belongs to it.
+    Keras keeps them in lists parallel to the list of variables, and exports no
+    lookup by variable.
 
     Args:
         optimizer: Keras optimizer, built.

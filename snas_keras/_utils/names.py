@@ -1,4 +1,4 @@
-"""Names of choices and candidates, and weights by name."""
+"""Validation of names of choices and candidates, and of weights by name."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,13 +8,13 @@ from keras import ops
 
 
 def scope_name(name: str) -> str:
-    """Return `name` as TensorFlow accepts it for layers and variables.
+    """Convert a name to one that TensorFlow accepts for layers and variables.
 
     Args:
         name: str, any name.
 
     Returns:
-        str, with "_" for what is not allowed, and not beginning with it.
+        str, with "_" for each invalid character, and not beginning with "_".
 
     Example:
 
@@ -22,7 +22,7 @@ def scope_name(name: str) -> str:
     ['block_0', 'x_own', 'normal_0->2', 'a__b']
     """
     name = re.sub(r"[^A-Za-z0-9_.>-]", "_", name)
-    # What follows a ">" must begin as a name does.
+    # The part after a ">" must begin like a name.
     name = re.sub(r">(?![A-Za-z0-9.])", "_", name)
     return name if name[0].isalnum() else f"x{name}"
 
@@ -30,17 +30,18 @@ def scope_name(name: str) -> str:
 def check_choices(
     choices: Mapping[str, Iterable[str]],
 ) -> dict[str, tuple[str, ...]]:
-    """Return {name: tuple of candidate names}, or refuse what cannot be that.
+    """Validate the choices of an architecture.
 
     Args:
         choices: mapping of str to sequence of str.
 
     Returns:
-        dict of str to tuple of str.
+        {choice name: tuple of candidate names}.
 
     Raises:
         TypeError: a name is not a str.
-        ValueError: nothing to choose, a bad name, or a repeated candidate.
+        ValueError: no choice, no candidate, an invalid name, or a repeated
+            candidate.
     """
     if not choices:
         raise ValueError(
@@ -51,10 +52,10 @@ def check_choices(
 
 
 def check_choice(name: str, candidates: Iterable[str]) -> tuple[str, ...]:
-    """Return the candidate names of one choice as a tuple, or refuse them.
+    """Validate one choice, and return its candidate names as a tuple.
 
     Args:
-        name: str, of the choice.
+        name: str, name of the choice.
         candidates: iterable of str, names of its candidates.
 
     Returns:
@@ -62,7 +63,7 @@ def check_choice(name: str, candidates: Iterable[str]) -> tuple[str, ...]:
 
     Raises:
         TypeError: a name is not a str.
-        ValueError: no candidate, a bad name, or a repeated candidate.
+        ValueError: no candidate, an invalid name, or a repeated candidate.
     """
     candidates = tuple(candidates)
     for word in (name, *candidates):
@@ -78,11 +79,13 @@ def check_choice(name: str, candidates: Iterable[str]) -> tuple[str, ...]:
             )
     if not candidates:
         raise ValueError(
-            f"Choice {name!r} needs at least one candidate. Received: none"
+            f"Choice {name!r} needs at least one candidate. Received: "
+            "candidates=()"
         )
     if len(set(candidates)) < len(candidates):
         raise ValueError(
-            f"Choice {name!r} repeats a candidate. Received: {candidates}"
+            f"The candidates of choice {name!r} must have different names. "
+            f"Received: candidates={candidates}"
         )
     return candidates
 

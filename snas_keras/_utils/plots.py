@@ -34,16 +34,16 @@ def new_figure(**options: Any) -> Any:
 
 @functools.cache
 def _plain(figure_class):
-    """Return a class of figures that show every text as it was given."""
+    """Return a class of figures that show text literally, not as formulas."""
     import matplotlib
     from matplotlib import text
 
     class PlainFigure(figure_class):
         def draw(self, renderer):
-            # Names are no formulas: "$" and "\\" stand for themselves.
+            # Names are not formulas: "$" and "\\" are literal.
             plain = {"text.parse_math": False, "text.usetex": False}
             with matplotlib.rc_context(plain), warnings.catch_warnings():
-                # A sign that no font has is shown as a box.
+                # A character that no font has is shown as a box.
                 warnings.filterwarnings("ignore", "Glyph")
                 for one in self.findobj(text.Text):
                     one.set_parse_math(False)
@@ -54,15 +54,15 @@ def _plain(figure_class):
 
 
 def labels(names: Iterable[str], most: int = 60) -> dict[str, str]:
-    """Shorten names to what a figure has room for.
+    """Shorten names to labels of a maximum length.
 
     Args:
         names: iterable of str.
-        most: int, characters of a label, default 60.
+        most: int, maximum number of characters, default 60.
 
     Returns:
-        {name: label}, all labels different. Long names lose their middle;
-        what cannot be printed, such as a line break, is a space.
+        {name: label}, all labels different. The middle of long names is
+        omitted; unprintable characters, such as line breaks, become spaces.
 
     Example:
 
@@ -108,7 +108,7 @@ def is_installed() -> bool:
 
 
 def pixels(figure: Any) -> np.ndarray:
-    """Render a figure.
+    """Render a figure as an array.
 
     Args:
         figure: matplotlib.figure.Figure.

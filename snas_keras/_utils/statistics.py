@@ -8,14 +8,14 @@ import numpy as np
 def rank_correlation(
     predicted: Sequence[float], measured: Sequence[float]
 ) -> float:
-    """Return Spearman's rank correlation; equal numbers share their mean rank.
+    """Return Spearman's rank correlation; equal values get their mean rank.
 
     Args:
         predicted: sequence of float.
-        measured: sequence of float, as long.
+        measured: sequence of float, of the same length.
 
     Returns:
-        float from -1 to 1, or nan where all of one sequence are equal.
+        float from -1 to 1, or NaN if one of the sequences is constant.
 
     Raises:
         ModuleNotFoundError: SciPy is missing; the message names the extra.
@@ -26,7 +26,7 @@ def rank_correlation(
     0.5
     """
     if len(set(predicted)) < 2 or len(set(measured)) < 2:
-        return np.nan  # SciPy gives it too, with a warning.
+        return np.nan  # As SciPy returns it, without its warning.
     return float(_stats().spearmanr(predicted, measured).statistic)
 
 

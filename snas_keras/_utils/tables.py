@@ -1,30 +1,29 @@
-"""One table: Markdown by tabulate, HTML by Jinja2, every name escaped."""
+"""Tables in Markdown (tabulate) and HTML (Jinja2), with escaped text."""
 
 import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-# What Markdown, with GitHub's extensions, does not take as it stands.
+# Characters with a meaning in Markdown with GitHub's extensions.
 _ACTIVE = re.compile(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])")
-# At its beginning a line is a heading, a list or a rule.
+# Beginnings of headings, lists and rules.
 _FIRST = re.compile(r"^(\d*)([#+\-=.)])")
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    r"""A head and rows of text, with the same cells in Markdown and in HTML.
+    r"""A table of text cells, rendered in Markdown and in HTML.
 
-    It is a value to build reports of: `document` joins tables and paragraphs
-    to a text, and a Jinja2 template that is given a table shows it as HTML.
+    `document` joins tables and paragraphs to a Markdown text; a Jinja2 template
+    renders a table as HTML.
 
     Args:
         head: sequence of str, the titles of the columns; empty for none, which
             Markdown shows as an empty head.
         rows: sequence of sequences of str, one cell for each column; the first
-            names the row.
-        caption: str, what the table is about, shown in HTML only. Default
-            none.
+            cell is the name of the row.
+        caption: str, shown in HTML only. Default none.
 
     Raises:
         ValueError: a row has more or fewer cells than the others.
@@ -58,8 +57,8 @@ class Table:
         """Return the table in GitHub's Markdown.
 
         Returns:
-            str, one line a row. A reader shows every cell as it was given, but
-            for line breaks, which become spaces.
+            str, one line for each row. Cells are shown literally, except that
+            line breaks become spaces.
 
         Raises:
             ModuleNotFoundError: tabulate is missing; the message names the
@@ -77,26 +76,26 @@ class Table:
         """Return the table as an element of HTML.
 
         Returns:
-            markupsafe.Markup, the `table`, its caption inside, every cell
-            escaped.
+            markupsafe.Markup, a `table` element with the caption inside and
+            every cell escaped.
 
         Raises:
             ModuleNotFoundError: Jinja2 is missing; the message names the extra.
         """
         return environment().from_string(_HTML).module.table(self)
 
-    # How a template with automatic escaping asks for it.
+    # Called by a template with automatic escaping.
     __html__ = html
 
 
 def document(parts: Iterable[Table | str]) -> str:
-    r"""Join tables and paragraphs to a text in Markdown.
+    r"""Join tables and paragraphs to a Markdown text.
 
     Args:
         parts: iterable of Table and str; a str is plain text, not Markdown.
 
     Returns:
-        str, an empty line between two parts.
+        str, with an empty line between parts.
 
     Raises:
         ModuleNotFoundError: tabulate is missing; the message names the extra.
@@ -119,11 +118,11 @@ def document(parts: Iterable[Table | str]) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Return text that Markdown shows as it was given, in one line.
+    r"""Escape plain text for Markdown, in one line.
 
     Args:
-        text: str, plain text. An underscore between letters is left alone, for
-            Markdown leaves it alone too.
+        text: str, plain text. An underscore between letters has no meaning in
+            Markdown and is not escaped.
 
     Returns:
         str.
@@ -137,13 +136,13 @@ def escaped(text: str) -> str:
 
 
 def environment(**options: Any) -> Any:
-    """Make a Jinja2 environment that escapes what it is given.
+    """Make a Jinja2 environment with automatic escaping.
 
     Args:
         **options: passed to `jinja2.Environment`, such as `loader`.
 
     Returns:
-        jinja2.Environment. A name that a template does not know is an error.
+        jinja2.Environment. An undefined name in a template is an error.
 
     Raises:
         ModuleNotFoundError: Jinja2 is missing; the message names the extra.

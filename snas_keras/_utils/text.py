@@ -4,13 +4,14 @@ import decimal
 
 
 def number(value: float) -> str:
-    """Write a number for a person, never with an exponent from 1,000 on.
+    """Format a number, without an exponent from 1,000 on.
 
     Args:
         value: float or int, any unit.
 
     Returns:
-        str: from a thousand on whole, with commas; else six digits.
+        str: from 1,000 on a whole number with commas; below, six significant
+        digits.
 
     Example:
 
@@ -21,13 +22,14 @@ def number(value: float) -> str:
 
 
 def count(value: int) -> str:
-    """Write a count for a person.
+    """Format a count.
 
     Args:
         value: int, of any size.
 
     Returns:
-        str: below a thousand million exact, with commas; else three digits.
+        str: below 10^9 exact, with commas; from there on three significant
+        digits.
 
     Example:
 

@@ -188,7 +188,7 @@ def test_it_works_on_its_own_in_a_model_of_the_user():
     [
         ({"choices": {}}, "at least one choice"),
         ({"choices": {"a": []}}, "at least one candidate"),
-        ({"choices": {"a": ["x", "x"]}}, "repeats a candidate"),
+        ({"choices": {"a": ["x", "x"]}}, "must have different names"),
         ({"choices": {"a/b": ["x"]}}, "'/'"),
         ({"choices": {"": ["x"]}}, "empty"),
         ({"choices": CHOICES, "temperature": 0.0}, "temperature=0.0"),
