@@ -78,9 +78,13 @@ class Watched:
 
 def _watching(norm, call, moments):
     def watched(inputs, training=None, mask=None, **kwargs):
-        # Inside another function there are no values yet; those norms keep
-        # their moving statistics.
-        if training and norm.trainable and tf.executing_eagerly():
+        if training and norm.trainable:
+            if not tf.executing_eagerly():
+                raise ValueError(
+                    f"Batch norm {norm.name!r} is called where TensorFlow "
+                    "traces a graph, which has no values to recalibrate it by. "
+                    "Call it outside, or freeze it."
+                )
             moments.add(_by_channel(norm, inputs, mask))
         return call(inputs, training=training, mask=mask, **kwargs)
 

@@ -1,11 +1,13 @@
 """Statistics of batch norms that belong to the child."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from snas_keras.children import _moments
 
@@ -44,28 +46,36 @@ def recalibrate_batch_norm(
     >>> norm.moving_mean.numpy().tolist()
     [2.0]
     """
-    norms = _batch_norms(model)
-    momenta = [norm.momentum for norm in norms]
-    state, count = _other_state(model, norms), 0
+    watched = _moments.Watched(_batch_norms(model))
+    # A forward pass in training may change more than statistics: spectral
+    # normalization, for one, the weights that are trained.
+    before = [(v, np.array(v)) for v in model.variables]
+    count = 0
     try:
-        with _moments.Watched(norms) as watched:
+        with watched, _functions_run_eagerly():
             for inputs in _input_batches(model, data, steps):
-                # A moving mean of momentum n / (n + 1) is the plain mean.
-                for norm in norms:
-                    norm.momentum = count / (count + 1)
                 model(inputs, training=True)
                 count += 1
-        watched.assign()
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        for variable, value in state:
+        for variable, value in before:
             variable.assign(value)
     if not count:
         raise ValueError(
             f"`data` must have at least one batch. Received: {data!r}"
         )
+    watched.assign()
     return model
+
+
+@contextlib.contextmanager
+def _functions_run_eagerly() -> Iterator[None]:
+    """Let layers that are TensorFlow functions show what norms get in them."""
+    were_eager = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(were_eager)
 
 
 def _batch_norms(model):
@@ -73,19 +83,6 @@ def _batch_norms(model):
         x
         for x in model._flatten_layers()
         if isinstance(x, keras.layers.BatchNormalization)
-    ]
-
-
-def _other_state(model, norms):
-    """Pair what a forward pass in training may change with its value now.
-
-    Spectral normalization, for one, changes the weights that are trained.
-    """
-    statistics = {
-        id(v) for x in norms for v in (x.moving_mean, x.moving_variance)
-    }
-    return [
-        (v, np.array(v)) for v in model.variables if id(v) not in statistics
     ]
 
 

@@ -99,12 +99,66 @@ def test_recalibration_leaves_weights_that_a_call_changes():
         np.testing.assert_array_equal(variable, value)
 
 
-def test_recalibration_without_data_is_refused_and_restores_momenta():
+def test_recalibration_without_data_is_refused():
     norm = keras.layers.BatchNormalization()
     model = keras.Sequential([keras.Input((2,)), norm])
     with pytest.raises(ValueError, match="at least one batch"):
         snas_keras.recalibrate_batch_norm(model, [])
-    assert norm.momentum == 0.99
+
+
+def test_data_that_end_in_an_error_change_nothing():
+    norm, model = normed()
+
+    def broken():
+        yield data(4)
+        raise OSError("The disk is gone.")
+
+    with pytest.raises(OSError, match="gone"):
+        snas_keras.recalibrate_batch_norm(model, broken())
+    np.testing.assert_array_equal(norm.moving_mean, [0.0, 0.0])
+    assert "call" not in vars(norm)
+
+
+class InAFunction(keras.layers.Layer):
+    """A layer whose call is a TensorFlow function."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = keras.layers.BatchNormalization()
+
+    def build(self, input_shape):
+        self.norm.build(input_shape)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    @tf.function
+    def call(self, inputs, training=False):
+        return self.norm(inputs, training=training)
+
+
+class Vectorized(InAFunction):
+    def call(self, inputs, training=False):
+        def one(x):
+            return self.norm(x[None], training=training)[0]
+
+        return tf.vectorized_map(one, inputs) if training else inputs
+
+
+def test_a_norm_inside_a_tensorflow_function_gets_all_batches():
+    x, layer = data(12), InAFunction()
+    model = keras.Sequential([keras.Input((2,)), layer])
+    model(x, training=True)  # traced with the moving mean as it was
+    snas_keras.recalibrate_batch_norm(model, [x[:8], x[8:]])
+    check_statistics(layer.norm, x)
+    assert not tf.config.functions_run_eagerly()
+
+
+def test_a_norm_without_values_is_refused():
+    layer = Vectorized()
+    model = keras.Sequential([keras.Input((2,)), layer])
+    with pytest.raises(ValueError, match="'batch_norm.*or freeze it"):
+        snas_keras.recalibrate_batch_norm(model, data(4))
 
 
 class Batches(keras.utils.PyDataset):
