@@ -83,6 +83,19 @@ def test_the_programs_on_extending_run(tmp_path):
     assert program.count("testing.check_") == 7
 
 
+def test_the_table_of_extending_names_files_and_registries_that_are():
+    text = (ROOT / "docs" / "extending.md").read_text()
+    table = re.findall(r"^\| .*", text, re.M)[2:]
+    assert len(table) == 8
+    for row in table:
+        place, line = (cell.strip() for cell in row.split("|")[2:4])
+        path = re.search(r"`(snas_keras/\S+)`", place)[1]
+        registry, *others = re.findall(r"`([^`]+)`", line)
+        assert (ROOT / path).exists(), path
+        source = (ROOT / (others[0] if others else path)).read_text()
+        assert re.search(rf"^{registry}\b.* = ", source, re.M), row
+
+
 def test_the_first_program_of_the_readme_is_short_and_uses_no_name_twice():
     first = programs_of("README.md")[0]
     lines = [line for line in first.splitlines() if line.strip()]
