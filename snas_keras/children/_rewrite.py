@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from snas_keras import layers
+from snas_keras._utils import keras_private
 from snas_keras._utils import names as names_lib
 
 
@@ -123,7 +124,11 @@ class Rewrite:
         """Make zeros of stock layers; who does not use them leaves no trace."""
         if zero.strides > 1:
             inputs = layers.subsampling(zero.strides)(inputs)
-        outputs = keras.ops.zeros_like(inputs)
+        if keras_private.mask_of(inputs) is None:
+            outputs = keras.ops.zeros_like(inputs)
+        else:  # What comes behind gets the mask, as in the supernet.
+            scaling = keras.layers.Rescaling(0.0, dtype=inputs.dtype)
+            outputs = scaling(inputs)
         self.zeros[id(outputs)] = outputs
         return outputs
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from snas_keras._utils import keras_private
-from snas_keras.layers import _candidates, _switch, _weighted
+from snas_keras.layers import _candidates, _masks, _switch, _weighted
 
 
 @keras.saving.register_keras_serializable(package="snas_keras")
@@ -182,16 +182,20 @@ class MixedEdge(keras.layers.Layer):
         # One node, where weights[k] would make ten with its gradient.
         weights = ops.unstack(ops.cast(weights, self.output_dtype))
         terms, masks = [], []
-        for weight, layer in zip(
-            weights, self.candidates.values(), strict=True
-        ):
+        given = _masks.InputMasks(inputs)
+        for k, layer in enumerate(self.candidates.values()):
+            weight = weights[k]
             args, kwargs = self.arguments(layer, inputs)
-            y, mask = _weighted.weighted(layer, weight, args, kwargs, training)
+            with given.of_candidate(k):
+                y, mask = _weighted.weighted(
+                    layer, weight, args, kwargs, training
+                )
             terms.append(y)
             masks.append(mask)
             self._add_losses(weight, keras_private.take_losses(layer))
         outputs = keras.tree.map_structure(lambda *ys: tf.add_n(ys), *terms)
-        _set_masks(outputs, _weighted.mixed_masks(weights, masks))
+        given.leave(weights)
+        _set_masks(outputs, _masks.mixed_masks(weights, masks))
         return outputs
 
     def _add_losses(self, weight, losses):
@@ -208,6 +212,7 @@ class MixedEdge(keras.layers.Layer):
                 break
         for variable, value in zip(switch.state, state, strict=True):
             variable.assign(value)
+        switch.given.leave(ops.unstack(weights))
         if switch.has_losses:
             self.add_loss(ops.cast(largest, loss.dtype) * loss)
         largest = ops.cast(largest, self.output_dtype)

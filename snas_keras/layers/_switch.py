@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from snas_keras._utils import keras_private
+from snas_keras.layers import _masks
 
 
 class Switch:
@@ -26,6 +27,7 @@ class Switch:
         self.edge = edge
         self.inputs = inputs
         self.training = training
+        self.given = _masks.InputMasks(inputs)
         self.has_masks = self.has_losses = False
         # What must leave every branch.
         self.state = [
@@ -36,16 +38,17 @@ class Switch:
     def branches(self) -> list[Any]:
         """Return a function of no arguments for each candidate."""
         return [
-            functools.partial(self._run, layer)
-            for layer in self.edge.candidates.values()
+            functools.partial(self._run, k, layer)
+            for k, layer in enumerate(self.edge.candidates.values())
         ]
 
-    def _run(self, layer):
+    def _run(self, index, layer):
         edge = self.edge
         weights = edge.trainable_variables
         pairs = [(v, v.value) for v in [*weights, *self.state]]
         args, kwargs = edge.arguments(layer, self.inputs)
-        with keras.StatelessScope(pairs, collect_losses=True) as scope:
+        scope = keras.StatelessScope(pairs, collect_losses=True)
+        with scope, self.given.of_candidate(index):
             outputs = layer(*args, **kwargs, training=self.training)
         self._note_assigned(scope, pairs)
         flat = keras.tree.flatten(outputs)
@@ -73,10 +76,7 @@ class Switch:
 
     def _filled(self, masks, outputs):
         """Return masks for all branches alike: no mask is one of ones."""
-        given = [
-            keras_private.mask_of(x) for x in keras.tree.flatten(self.inputs)
-        ]
-        given = [mask for mask in given if mask is not None]
+        given = [mask for mask in self.given.given if mask is not None]
         return [
             mask
             if mask is not None

@@ -1,10 +1,8 @@
-"""A candidate's output times its weight, and the mask of a mixture."""
+"""A candidate's output times its weight."""
 
-import functools
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from snas_keras._utils import keras_private
@@ -48,30 +46,3 @@ def weighted(
     return keras.tree.map_structure(
         lambda y: weight * ops.cast(y, weight.dtype), outputs
     ), masks
-
-
-def mixed_masks(weights: Any, masks: Any) -> list[Any]:
-    """Return one mask an output: masked is what all with a weight mask.
-
-    Args:
-        weights: list of float scalar tensors, one a candidate.
-        masks: list of list of bool tensor or None, one a candidate and output.
-
-    Returns:
-        list of bool tensor or None.
-    """
-    mixed = []
-    for found in zip(*masks, strict=True):
-        known = [mask for mask in found if mask is not None]
-        if not known:
-            mixed.append(None)
-        elif all(mask is found[0] for mask in found):
-            mixed.append(found[0])
-        else:
-            ones = ops.ones_like(known[0], dtype="bool")
-            kept = [
-                (weight > 0) & (ones if mask is None else mask)
-                for weight, mask in zip(weights, found, strict=True)
-            ]
-            mixed.append(functools.reduce(tf.logical_or, kept))
-    return mixed

@@ -37,6 +37,9 @@ class Zero(keras.layers.Layer):
             inputs = inputs[:, :: self.strides, :: self.strides]
         return ops.zeros_like(inputs)
 
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask if self.strides == 1 else None
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         if self.strides == 1:
             return tuple(input_shape)

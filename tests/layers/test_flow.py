@@ -370,3 +370,59 @@ def test_states_of_recurrent_candidates_go_on_in_training(estimator):
         supernet.reset_metrics()
     np.testing.assert_allclose(np.array(found)[:, 0], expected, rtol=1e-5)
     assert abs(expected[0] - expected[1]) > 1e-4
+
+
+@pytest.mark.parametrize("estimator", ["relaxed", "single_path"])
+def test_attention_leaves_the_masks_of_its_inputs_to_other_candidates(
+    estimator,
+):
+    """Keras' attention takes the mask off the tensor that it is called on."""
+
+    @snas_keras.search_space
+    def text(choose):
+        ids = keras.Input((4,), dtype="int32")
+        x = KL.Embedding(10, 4, mask_zero=True)(ids)
+        block = {
+            "one_head": KL.MultiHeadAttention(1, 4),
+            "two_heads": KL.MultiHeadAttention(2, 4),
+            "lstm": KL.LSTM(4, return_sequences=True),
+        }
+        y = choose("block", block)(x)
+        return ids, [
+            KL.GlobalAveragePooling1D()(y),
+            KL.GlobalAveragePooling1D()(x),
+        ]
+
+    supernet = snas_keras.build_supernet(text(), estimator)
+    for name in ("one_head", "two_heads", "lstm"):
+        weights = supernet.architecture.one_hot({"block": name})
+        child = snas_keras.convert(supernet, {"block": name})
+
+        @tf.function(autograph=False)
+        def answered(weights):
+            return supernet.network([tf.constant(IDS), weights])
+
+        for one, other in zip(answered(weights), child(IDS), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ["relaxed", "single_path"])
+@pytest.mark.parametrize("is_summed", [False, True])
+def test_zeros_keep_the_mask_as_what_they_stand_for(estimator, is_summed):
+    @snas_keras.search_space
+    def text(choose):
+        ids = keras.Input((4,), dtype="int32")
+        x = KL.Embedding(10, 4, mask_zero=True)(ids)
+        block = {
+            "none": layers.Zero(),
+            "gru": KL.GRU(4, return_sequences=True),
+        }
+        y = choose("block", block)(x)
+        x = KL.Add()([x, y]) if is_summed else y
+        return ids, KL.LSTM(3, bias_initializer="ones")(x)
+
+    supernet = snas_keras.build_supernet(text(), estimator)
+    child = snas_keras.convert(supernet, {"block": "none"})
+    weights = supernet.architecture.one_hot({"block": "none"})
+    expected = supernet.network([tf.constant(IDS), weights])
+    np.testing.assert_allclose(child(IDS), expected, atol=1e-6)
