@@ -64,7 +64,8 @@ def take_losses(layer: keras.layers.Layer) -> list[Any]:
 def changing_state(layer: keras.layers.Layer) -> list[Any]:
     """Return the non-trainable variables that a call may change.
 
-    Keras does not track the states of stateful recurrent layers.
+    Keras does not track the states of stateful recurrent layers, and lists
+    those of a layer's own metrics apart.
 
     Args:
         layer: Keras layer.
@@ -76,7 +77,7 @@ def changing_state(layer: keras.layers.Layer) -> list[Any]:
     found = [
         v for v in keras.tree.flatten(states) if isinstance(v, keras.Variable)
     ]
-    return [*layer.non_trainable_variables, *found]
+    return [*layer.non_trainable_variables, *found, *layer.metrics_variables]
 
 
 def reset_states(model: keras.layers.Layer) -> None:

@@ -47,7 +47,7 @@ class Switch:
         weights = edge.trainable_variables
         pairs = [(v, v.value) for v in [*weights, *self.state]]
         args, kwargs = edge.arguments(layer, self.inputs)
-        scope = keras.StatelessScope(pairs, collect_losses=True)
+        scope = _Scope(pairs, collect_losses=True)
         with scope, self.given.of_candidate(index):
             outputs = layer(*args, **kwargs, training=self.training)
         self._note_assigned(scope, pairs)
@@ -85,6 +85,23 @@ class Switch:
             )
             for mask, y in zip(masks, outputs, strict=True)
         ]
+
+
+class _Scope(keras.StatelessScope):
+    """A scope in which a weight's gradient is that by its newest value.
+
+    An assignment, such as that of a spectral norm, has no gradient in Keras:
+    what is read after it is the weight itself.
+    """
+
+    def add_update(self, update: Any) -> None:
+        variable, value = update
+        if variable.trainable:
+            weight = self.get_current_value(variable)
+            value = ops.stop_gradient(value) + (
+                weight - ops.stop_gradient(weight)
+            )
+        super().add_update((variable, value))
 
 
 class Assigned:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras import ops
 
@@ -49,9 +50,10 @@ class Answers:
         """What layers have added, and the weight regularizers.
 
         A regularizer counts by the weight of its candidate, so that the loss
-        of the mode is that of the child.
+        of the mode is that of the child. Losses in half precision are cast,
+        for Keras adds up those of one dtype alone.
         """
-        added = keras_private.added_losses(self)
+        added = [_in_full(x) for x in keras_private.added_losses(self)]
         regularized = [
             (v, v.regularizer(v))
             for v in self.trainable_weights
@@ -169,6 +171,11 @@ class Answers:
         function = _derivations.get(method)
         self.architecture.check_finite()
         return function(self)
+
+
+def _in_full(loss):
+    dtype = keras.backend.standardize_dtype(loss.dtype)
+    return ops.cast(loss, keras.backend.result_type(dtype, "float32"))
 
 
 class Drawn:
