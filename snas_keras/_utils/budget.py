@@ -5,6 +5,8 @@ import math
 import re
 import typing
 
+import numpy as np
+
 # Costs are sums of floats: a billionth above a limit is rounding.
 ROUNDING = 1e-9
 
@@ -45,6 +47,8 @@ def check_limit(limit: float | str, name: str = "limit") -> float | str:
     if isinstance(limit, str):
         percent = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", limit)
         is_limit = percent and 0.0 < float(percent[1]) <= 100.0
+    elif limit is None or isinstance(limit, bool) or np.ndim(limit):
+        is_limit = False
     else:
         limit = float(limit)
         is_limit = 0.0 < limit < math.inf

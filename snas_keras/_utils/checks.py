@@ -1,5 +1,6 @@
 """Validation of arguments."""
 
+import numbers
 from collections.abc import Collection
 from typing import Any
 
@@ -52,10 +53,11 @@ def positive_int(name: str, value: Any) -> int:
 
     Args:
         name: str, the argument's name, for the message.
-        value: the argument's value.
+        value: the argument's value, of Python's or NumPy's types.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    is_int = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_int or value < 1:
         raise ValueError(
             f"`{name}` must be a positive int. Received: {name}={value!r}"
         )
-    return value
+    return int(value)

@@ -69,5 +69,7 @@ def _refuse_unused(choices, network):
     if unused:
         raise ValueError(
             "Every choice must lead to an output. Nothing depends on "
-            f"{unused}: connect them, or leave them out of the program."
+            f"{unused}: connect them, or leave them out of the program. A "
+            "choice is called in the program itself, not within a layer, a "
+            "Lambda or an activation."
         )

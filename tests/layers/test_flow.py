@@ -239,6 +239,17 @@ def test_a_wrapper_around_a_choice_is_told_where_to_go():
         wrapped().choices()
 
 
+def test_a_choice_within_a_layer_is_refused_with_where_it_belongs():
+    @snas_keras.search_space
+    def hidden(choose):
+        x = keras.Input((3, 8))
+        block = choose("block", {"a": KL.Dense(2), "b": KL.Dense(2)})
+        return x, KL.Lambda(lambda t: block(t))(x)
+
+    with pytest.raises(ValueError, match="'block'.*in the program itself"):
+        snas_keras.build_supernet(hidden())
+
+
 def test_a_choice_may_be_called_again_and_is_one_layer():
     @snas_keras.search_space
     def twice(choose):

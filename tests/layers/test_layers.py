@@ -343,6 +343,10 @@ def test_config_holds_the_constructor_arguments(kind, arguments):
         assert getattr(again, name) == value
 
 
+def test_an_integer_of_numpy_is_an_int():
+    assert layers.Zero(np.int64(2)).get_config()["strides"] == 2
+
+
 @pytest.mark.parametrize("strides", [0, -1, 1.0, True, "2", None])
 def test_strides_that_are_no_positive_int_are_refused(strides):
     message = f"`strides` must be a positive int. Received: strides={strides!r}"

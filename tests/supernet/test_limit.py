@@ -167,7 +167,9 @@ def test_the_weight_survives_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "limit", [0.0, -1.0, float("inf"), "0%", "101%", "half", "%"]
+    "limit",
+    [0.0, -1.0, float("inf"), "0%", "101%", "half", "%", True, np.ones(1)],
+    ids=str,
 )
 def test_bad_limits_are_refused(limit):
     with pytest.raises(ValueError, match="`limit` must be"):
