@@ -18,6 +18,7 @@ def measured(script, tmp_path, *options):
     return report["rows"]
 
 
+@pytest.mark.slow
 def test_search_step_writes_what_it_measured(tmp_path):
     [row] = measured("search_step.py", tmp_path)
     assert len(row["all_steps_seconds"]) == 2
@@ -25,6 +26,7 @@ def test_search_step_writes_what_it_measured(tmp_path):
     assert row["logits"] == 14 * 8
 
 
+@pytest.mark.slow
 def test_a_child_and_the_network_by_hand_take_turns(tmp_path):
     one, other = measured("child_step.py", tmp_path, "--predict")
     assert (one["name"], other["name"]) == ("by hand", "child")

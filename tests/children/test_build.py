@@ -37,6 +37,7 @@ def all_genotypes(space):
         yield snas_keras.Genotype(dict(zip(choices, candidates, strict=True)))
 
 
+@pytest.mark.slow
 def test_all_81_children_are_the_supernet(trained, images):
     """Both roads to a child, in inference and in training mode.
 

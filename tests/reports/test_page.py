@@ -372,6 +372,7 @@ def test_a_picture_that_fails_leaves_the_page(tmp_path, monkeypatch):
     assert page.count("<img") == 3
 
 
+@pytest.mark.slow
 def test_of_very_many_choices_the_least_decided_are_drawn(
     tmp_path, monkeypatch
 ):
@@ -401,6 +402,7 @@ def is_reported(folder):
     return True
 
 
+@pytest.mark.slow
 def test_any_damaged_value_gives_a_page_or_is_refused(tmp_path, monkeypatch):
     """Every value of the log in turn by values of every other kind."""
     monkeypatch.setattr(plots, "png", lambda figure: b"\x89PNG" + bytes(20))

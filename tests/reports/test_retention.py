@@ -158,6 +158,7 @@ def test_a_small_space_has_fewer_random_children(searched):
     assert len(found) == len(set(found)) == size - 1
 
 
+@pytest.mark.slow
 def test_one_hot_draws_follow_the_probabilities(searched):
     """2,000 draws: a deviation of a frequency is at most 0.011."""
     name = next(iter(searched.architecture.choices))

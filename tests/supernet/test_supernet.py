@@ -477,6 +477,7 @@ def test_a_file_asks_the_device_that_loads_it(
     assert not loaded.jit_compile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", sorted(snas_keras.ESTIMATORS))
 def test_jit_compile_trains(tiny_space, images, compiled, estimator):
     supernet = compiled(tiny_space, estimator=estimator, jit_compile=True)

@@ -82,7 +82,9 @@ def test_sparse_gradients_are_applied():
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_a_search_with_it_survives_a_file(
     tmp_path, tiny_space, images, compiled, jit_compile, policy
 ):
