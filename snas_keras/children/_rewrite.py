@@ -9,6 +9,12 @@ from snas_keras import layers
 from snas_keras._utils import keras_private
 from snas_keras._utils import names as names_lib
 
+# Keras takes the masks off the tensors that these are called on.
+_TAKES_MASKS = (
+    keras.layers.MultiHeadAttention,
+    keras.layers.GroupQueryAttention,
+)
+
 
 class Rewrite:
     """One pass over a functional model that leaves only fixed, stock layers.
@@ -76,7 +82,10 @@ class Rewrite:
             return self._zero(source, args[0])
         if source not in self.copies:
             self.copies.of(source, self._name_of(layer))
-        given, named = layer.arguments(source, args[0])
+        inputs = args[0]
+        if isinstance(source, _TAKES_MASKS):
+            inputs = keras.tree.map_structure(_with_its_mask, inputs)
+        given, named = layer.arguments(source, inputs)
         outputs = self._call_fixed(self.copies.of(source), *given, **named)
         return keras.tree.map_structure(
             lambda y: _cast(y, layer.output_dtype), outputs
@@ -152,6 +161,13 @@ def _behind_identities(model, source):
             before = source(producers.get(id(operation.input)))
             if isinstance(before, keras.layers.Identity):
                 yield operation
+
+
+def _with_its_mask(tensor):
+    """Return the tensor anew, so that the mask of the old one is not taken."""
+    if keras_private.mask_of(tensor) is None:
+        return tensor
+    return keras.layers.Rescaling(1.0, dtype=tensor.dtype)(tensor)
 
 
 def _cast(tensor, dtype):

@@ -39,51 +39,17 @@ def mixed_masks(weights: Any, masks: Any) -> list[Any]:
     return mixed
 
 
-class InputMasks:
-    """The masks of what an edge is called on, the same for every candidate.
+@contextlib.contextmanager
+def kept(inputs: Any) -> Iterator[None]:
+    """Give tensors back the masks that a call takes off them.
 
-    Keras' attention layers take the masks off the tensors that they are called
-    on. A candidate must not do so to the others, and after the edge the tensors
-    have what the chosen candidate leaves, as in its child.
+    Keras' attention layers do so. A candidate must not do it to the others, nor
+    to what comes behind the edge.
 
     Args:
         inputs: tensor or a structure of such.
     """
-
-    def __init__(self, inputs: Any):
-        self.tensors = keras.tree.flatten(inputs)
-        self.given = self._now()
-        self.left: dict[int, list[Any]] = {}
-
-    def _now(self):
-        return [keras_private.mask_of(x) for x in self.tensors]
-
-    def _set(self, masks):
-        for tensor, mask in zip(self.tensors, masks, strict=True):
-            if keras_private.mask_of(tensor) is not mask:
-                tensor._keras_mask = mask
-
-    @contextlib.contextmanager
-    def of_candidate(self, index: int) -> Iterator[None]:
-        """Give the inputs their masks while a candidate is called.
-
-        Args:
-            index: int, its place among the candidates.
-        """
-        self._set(self.given)
-        yield
-        self.left[index] = self._now()
-
-    def leave(self, weights: Any) -> None:
-        """Give the inputs what the candidates that have a weight left.
-
-        Args:
-            weights: list of float scalar tensors, one a candidate.
-        """
-        indices = sorted(self.left)
-        self._set(
-            mixed_masks(
-                [weights[k] for k in indices],
-                [self.left[k] for k in indices],
-            )
-        )
+    before = [(x, keras_private.mask_of(x)) for x in keras.tree.flatten(inputs)]
+    yield
+    for tensor, mask in before:
+        keras_private.set_mask(tensor, mask)

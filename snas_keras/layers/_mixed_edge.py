@@ -182,11 +182,11 @@ class MixedEdge(keras.layers.Layer):
         # One node, where weights[k] would make ten with its gradient.
         weights = ops.unstack(ops.cast(weights, self.output_dtype))
         terms, masks = [], []
-        given = _masks.InputMasks(inputs)
-        for k, layer in enumerate(self.candidates.values()):
-            weight = weights[k]
+        for weight, layer in zip(
+            weights, self.candidates.values(), strict=True
+        ):
             args, kwargs = self.arguments(layer, inputs)
-            with given.of_candidate(k):
+            with _masks.kept(inputs):
                 y, mask = _weighted.weighted(
                     layer, weight, args, kwargs, training
                 )
@@ -194,7 +194,6 @@ class MixedEdge(keras.layers.Layer):
             masks.append(mask)
             self._add_losses(weight, keras_private.take_losses(layer))
         outputs = keras.tree.map_structure(lambda *ys: tf.add_n(ys), *terms)
-        given.leave(weights)
         _set_masks(outputs, _masks.mixed_masks(weights, masks))
         return outputs
 
@@ -212,7 +211,6 @@ class MixedEdge(keras.layers.Layer):
                 break
         for variable, value in zip(switch.state, state, strict=True):
             variable.assign(value)
-        switch.given.leave(ops.unstack(weights))
         if switch.has_losses:
             self.add_loss(ops.cast(largest, loss.dtype) * loss)
         largest = ops.cast(largest, self.output_dtype)

@@ -27,7 +27,6 @@ class Switch:
         self.edge = edge
         self.inputs = inputs
         self.training = training
-        self.given = _masks.InputMasks(inputs)
         self.has_masks = self.has_losses = False
         # What must leave every branch.
         self.state = [
@@ -38,17 +37,17 @@ class Switch:
     def branches(self) -> list[Any]:
         """Return a function of no arguments for each candidate."""
         return [
-            functools.partial(self._run, k, layer)
-            for k, layer in enumerate(self.edge.candidates.values())
+            functools.partial(self._run, layer)
+            for layer in self.edge.candidates.values()
         ]
 
-    def _run(self, index, layer):
+    def _run(self, layer):
         edge = self.edge
         weights = edge.trainable_variables
         pairs = [(v, v.value) for v in [*weights, *self.state]]
         args, kwargs = edge.arguments(layer, self.inputs)
         scope = _Scope(pairs, collect_losses=True)
-        with scope, self.given.of_candidate(index):
+        with scope, _masks.kept(self.inputs):
             outputs = layer(*args, **kwargs, training=self.training)
         self._note_assigned(scope, pairs)
         flat = keras.tree.flatten(outputs)
@@ -56,7 +55,8 @@ class Switch:
         self.has_masks |= any(mask is not None for mask in masks)
         self.has_losses |= bool(scope.losses)
         loss = sum(
-            (ops.cast(x, "float32") for x in scope.losses), ops.zeros(())
+            (ops.cast(x, "float32") for x in scope.losses),
+            ops.zeros((), "float32"),
         )
         state = [scope.get_current_value(v) for v in self.state]
         cast = functools.partial(ops.cast, dtype=edge.output_dtype)
@@ -76,7 +76,10 @@ class Switch:
 
     def _filled(self, masks, outputs):
         """Return masks for all branches alike: no mask is one of ones."""
-        given = [mask for mask in self.given.given if mask is not None]
+        given = [
+            keras_private.mask_of(x) for x in keras.tree.flatten(self.inputs)
+        ]
+        given = [mask for mask in given if mask is not None]
         return [
             mask
             if mask is not None

@@ -384,9 +384,7 @@ def test_states_of_recurrent_candidates_go_on_in_training(estimator):
 
 
 @pytest.mark.parametrize("estimator", ["relaxed", "single_path"])
-def test_attention_leaves_the_masks_of_its_inputs_to_other_candidates(
-    estimator,
-):
+def test_attention_leaves_the_masks_of_its_inputs_to_all_others(estimator):
     """Keras' attention takes the mask off the tensor that it is called on."""
 
     @snas_keras.search_space
@@ -399,15 +397,14 @@ def test_attention_leaves_the_masks_of_its_inputs_to_other_candidates(
             "lstm": KL.LSTM(4, return_sequences=True),
         }
         y = choose("block", block)(x)
-        return ids, [
-            KL.GlobalAveragePooling1D()(y),
-            KL.GlobalAveragePooling1D()(x),
-        ]
+        x = choose("behind", {"gru": KL.GRU(4), "lstm": KL.LSTM(4)})(x)
+        return ids, [KL.GlobalAveragePooling1D()(y), x]
 
     supernet = snas_keras.build_supernet(text(), estimator)
     for name in ("one_head", "two_heads", "lstm"):
-        weights = supernet.architecture.one_hot({"block": name})
-        child = snas_keras.convert(supernet, {"block": name})
+        genotype = {"block": name, "behind": "gru"}
+        weights = supernet.architecture.one_hot(genotype)
+        child = snas_keras.convert(supernet, genotype)
 
         @tf.function(autograph=False)
         def answered(weights):
@@ -415,6 +412,12 @@ def test_attention_leaves_the_masks_of_its_inputs_to_other_candidates(
 
         for one, other in zip(answered(weights), child(IDS), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
+        embedding, gru = (
+            next(x for x in child.layers if isinstance(x, kind))
+            for kind in (KL.Embedding, KL.GRU)
+        )
+        masked = embedding(IDS)
+        np.testing.assert_allclose(child(IDS)[1], gru(masked), atol=1e-6)
 
 
 @pytest.mark.parametrize("estimator", ["relaxed", "single_path"])
