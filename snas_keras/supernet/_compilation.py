@@ -98,6 +98,8 @@ class Compilation:
         optimizer = _optimizers.joint_optimizer(
             optimizer, architecture_optimizer
         )
+        if kwargs.get("auto_scale_loss", True):
+            optimizer = _optimizers.scaled(optimizer, self.dtype_policy.name)
         self._refuse_under_strategy(
             optimizer, {**kwargs, "jit_compile": jit_compile}
         )

@@ -1,6 +1,7 @@
 """One optimizer for the weights, one for the logits."""
 
 import inspect
+import types
 import warnings
 from typing import Any
 
@@ -14,6 +15,34 @@ _OPTIMIZERS = {
     for name, found in vars(keras.optimizers).items()
     if inspect.isclass(found)
 }
+
+
+@keras.saving.register_keras_serializable(package="snas_keras")
+class ScaledOptimizer(keras.optimizers.LossScaleOptimizer):
+    """A loss scale around a joint optimizer, whose parts callbacks can find.
+
+    Those of Keras that move a learning rate ask a model's optimizer for them.
+    """
+
+    @property
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        return self.inner_optimizer.optimizers
+
+
+def scaled(optimizer: Any, policy: str) -> Any:
+    """Scale the loss of a joint optimizer where Keras would for a policy.
+
+    Args:
+        optimizer: Keras optimizer, as `joint_optimizer` returns it.
+        policy: str, the name of the model's dtype policy.
+
+    Returns:
+        Keras optimizer.
+    """
+    is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if policy != "mixed_float16" or is_scaled:
+        return optimizer
+    return ScaledOptimizer(optimizer, name="loss_scale_optimizer")
 
 
 def joint_optimizer(optimizer: Any, architecture_optimizer: Any) -> Any:
@@ -35,7 +64,7 @@ def joint_optimizer(optimizer: Any, architecture_optimizer: Any) -> Any:
     """
     optimizer = keras.optimizers.get(optimizer)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return keras.optimizers.LossScaleOptimizer(
+        return ScaledOptimizer(
             joint_optimizer(optimizer.inner_optimizer, architecture_optimizer),
             initial_scale=optimizer.initial_scale,
             dynamic_growth_steps=optimizer.dynamic_growth_steps,
@@ -106,26 +135,48 @@ def _is_optimizer(value):
     return is_config or isinstance(value, keras.optimizers.Optimizer)
 
 
+class _OfWeights:
+    """A model as it is, but for its optimizer: that of the weights alone."""
+
+    def __init__(self, model):
+        self._model = model
+        self.optimizer = types.SimpleNamespace(
+            optimizers=parts(model.optimizer)[1:]
+        )
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+
 class KeepsLogitsRate(keras.callbacks.Callback):
     """Let a `LearningRateScheduler` set the rate of the weights alone.
 
     It gives rates as they are, for the weights, and Keras sets them on every
     optimizer. (`ReduceLROnPlateau` multiplies; it moves both.)
+
+    Args:
+        schedulers: list of keras.callbacks.LearningRateScheduler.
     """
 
+    def __init__(self, schedulers: Any):
+        super().__init__()
+        self.schedulers = schedulers
+
     def on_train_begin(self, logs: Any = None) -> None:
-        self.optimizer = parts(self.model.optimizer)[0]
-        rate = self.optimizer.learning_rate
-        self.rate = float(keras.ops.convert_to_numpy(rate))
+        rate = parts(self.model.optimizer)[0].learning_rate
+        rate = float(keras.ops.convert_to_numpy(rate))
         warnings.warn(
             "LearningRateScheduler sets the learning rate of the weights. The "
-            f"logits keep theirs, {self.rate:g}; give their optimizer a "
+            f"logits keep theirs, {rate:g}; give their optimizer a "
             "schedule to change it.",
             stacklevel=2,
         )
+        for scheduler in self.schedulers:
+            scheduler.set_model(_OfWeights(self.model))
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.optimizer.learning_rate = self.rate
+    def on_train_end(self, logs: Any = None) -> None:
+        for scheduler in self.schedulers:
+            scheduler.set_model(self.model)
 
 
 def with_logits_rate(callbacks: Any) -> Any:
@@ -137,8 +188,17 @@ def with_logits_rate(callbacks: Any) -> Any:
     Returns:
         The same, with `KeepsLogitsRate` where there is a scheduler.
     """
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        schedulers = _schedulers(callbacks.callbacks)
+        if schedulers:
+            callbacks.append(KeepsLogitsRate(schedulers))
+            callbacks.set_model(callbacks.model)
+        return callbacks
+    listed = keras.tree.flatten(callbacks)
+    schedulers = _schedulers(listed)
+    return [*listed, KeepsLogitsRate(schedulers)] if schedulers else callbacks
+
+
+def _schedulers(callbacks):
     scheduler = keras.callbacks.LearningRateScheduler
-    listed = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
-    if any(isinstance(callback, scheduler) for callback in listed):
-        return [*listed, KeepsLogitsRate()]
-    return callbacks
+    return [x for x in callbacks if isinstance(x, scheduler)]

@@ -1,5 +1,7 @@
 """The two optimizers of a supernet, and what may change them."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -90,6 +92,59 @@ def test_a_scheduler_of_rates_leaves_that_of_the_logits(dense_space, features):
     logits, weights = _optimizers.parts(supernet.optimizer)
     assert float(weights.learning_rate) == pytest.approx(0.25)
     assert float(logits.learning_rate) == pytest.approx(0.003)
+
+
+def test_a_schedule_of_the_logits_stands_beside_a_scheduler(
+    dense_space, features
+):
+    decay = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    supernet = snas_keras.build_supernet(dense_space)
+    supernet.compile("sgd", keras.optimizers.SGD(decay), "mae")
+    epochs = []
+
+    def rate(epoch):
+        epochs.append(epoch)
+        return 0.5
+
+    scheduler = keras.callbacks.LearningRateScheduler(rate)
+    y = np.ones((64, 3))
+    data = {"x": features[0], "y": y, "batch_size": 64, "verbose": 0}
+    with pytest.warns(UserWarning, match="The logits keep theirs, 0.1"):
+        supernet.fit(**data, epochs=2, callbacks=scheduler)
+    logits, weights = _optimizers.parts(supernet.optimizer)
+    assert float(logits.learning_rate) == pytest.approx(0.025)
+    assert float(weights.learning_rate) == pytest.approx(0.5)
+    assert len(set(epochs)) == 2
+    assert scheduler.model is supernet
+
+
+@pytest.mark.parametrize("is_scheduled", [False, True])
+def test_callbacks_move_rates_under_a_loss_scale(
+    dense_space, features, is_scheduled
+):
+    keras.config.set_dtype_policy("mixed_float16")
+    supernet = snas_keras.build_supernet(dense_space)
+    supernet.compile(
+        keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.01), "mae"
+    )
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        "loss", patience=1, factor=0.5, min_delta=100.0
+    )
+    scheduler = keras.callbacks.LearningRateScheduler(lambda e: 0.05)
+    callback = scheduler if is_scheduled else plateau
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        supernet.fit(
+            features[0],
+            np.ones((64, 3)),
+            epochs=2,
+            verbose=0,
+            callbacks=[callback],
+        )
+    logits, weights = _optimizers.parts(supernet.optimizer)
+    assert float(weights.learning_rate) == pytest.approx(0.05)
+    expected = 0.01 if is_scheduled else 0.005
+    assert float(logits.learning_rate) == pytest.approx(expected)
 
 
 def test_a_loss_scale_optimizer_scales_both(dense_space, features):
