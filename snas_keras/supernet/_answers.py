@@ -50,20 +50,21 @@ class Answers:
         """What layers have added, and the weight regularizers.
 
         A regularizer counts by the weight of its candidate, so that the loss
-        of the mode is that of the child. Losses in half precision are cast,
+        of the mode is that of the child. All are cast to the dtype of losses,
         for Keras adds up those of one dtype alone.
         """
-        added = [_in_full(x) for x in keras_private.added_losses(self)]
+        added = keras_private.added_losses(self)
         regularized = [
             (v, v.regularizer(v))
             for v in self.trainable_weights
             if v.regularizer is not None
         ]
         weights = self._drawn.weights_now() or self._weights()
-        return added + [
+        shared = [
             ops.cast(self._share(variable, weights), loss.dtype) * loss
             for variable, loss in regularized
         ]
+        return [ops.cast(x, keras.config.floatx()) for x in added + shared]
 
     def _share(self, variable, weights):
         owners = self._run_candidates.owners.get(id(variable))
@@ -171,11 +172,6 @@ class Answers:
         function = _derivations.get(method)
         self.architecture.check_finite()
         return function(self)
-
-
-def _in_full(loss):
-    dtype = keras.backend.standardize_dtype(loss.dtype)
-    return ops.cast(loss, keras.backend.result_type(dtype, "float32"))
 
 
 class Drawn:

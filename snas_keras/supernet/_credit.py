@@ -93,7 +93,10 @@ class Credit(keras.layers.Layer):
         """
         for size, names in self.groups.items():
             drawn = _rows(z, names, size)
-            totals = [factor * _rows(part, names, size) for part in total]
+            totals = [
+                ops.cast(factor, "float32") * _rows(part, names, size)
+                for part in total
+            ]
             penalties = [_rows(part, names, size) for part in penalty]
             credit, task = (
                 a - b for a, b in zip(totals, penalties, strict=True)
@@ -137,7 +140,12 @@ class Credit(keras.layers.Layer):
 def _rows(by_name, names, size):
     """Stack what belongs to each choice; what is None is zero."""
     rows = [by_name[name] for name in names]
-    return ops.stack([ops.zeros(size) if r is None else r for r in rows])
+    return ops.stack(
+        [
+            ops.zeros(size, "float32") if r is None else ops.cast(r, "float32")
+            for r in rows
+        ]
+    )
 
 
 def _values(drawn, credit, task, resource):

@@ -86,6 +86,20 @@ def test_losses_of_candidates_in_half_precision_count(
     assert found["loss"] == pytest.approx(expected["loss"], rel=0.05)
 
 
+@pytest.mark.parametrize("estimator", ["relaxed", "single_path"])
+def test_a_search_in_double_precision_trains(estimator, restored_policy):
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        supernet = sure_of("penalized", estimator)
+        child = snas_keras.convert(supernet)
+        _, found = fit(supernet, "sgd", keras.optimizers.SGD(0.0))
+        _, expected = fit(child, "sgd")
+    finally:
+        keras.config.set_floatx("float32")
+    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-6)
+
+
 @pytest.fixture
 def restored_policy():
     before = keras.config.dtype_policy()
