@@ -207,3 +207,19 @@ def test_a_sequential_model_is_exported_too(tmp_path, form):
 def test_a_model_without_a_graph_is_refused(tmp_path):
     with pytest.raises(TypeError, match="with inputs and outputs"):
         snas_keras.export_saved_model(keras.Sequential(), tmp_path / "a")
+
+
+def test_integers_that_are_resized_are_compared_with_what_predict_gives(
+    tmp_path,
+):
+    """Keras rounds what it resizes to integers again in eager calls alone."""
+
+    def program(choose):
+        inputs = keras.Input((8, 8, 1), dtype="uint8")
+        x = keras.layers.Flatten()(keras.layers.Resizing(3, 3)(inputs))
+        layers = {"dense": keras.layers.Dense(2)}
+        return inputs, choose("block", layers)(x)
+
+    space = snas_keras.search_space(program)()
+    child = snas_keras.build_child(space, {"block": "dense"})
+    assert snas_keras.export_saved_model(child, tmp_path / "served") < 1e-5
