@@ -68,11 +68,15 @@ def carry(source: Any, copy: Any) -> None:
         if copy.weights:
             copy.set_weights(source.get_weights())
         return
+    _carry_own_variables(source, copy)
+    for pair in zip(sublayers(source), sublayers(copy), strict=True):
+        carry(*pair)
+
+
+def _carry_own_variables(source, copy):
     store: dict[str, Any] = {}
     source.save_own_variables(store)
     copy.load_own_variables(store)
-    for pair in zip(sublayers(source), sublayers(copy), strict=True):
-        carry(*pair)
 
 
 def sublayers(layer: Any) -> list[Any]:
@@ -94,6 +98,8 @@ def _from_config(source, config, copied):
         if live:
             with contextlib.suppress(TypeError, ValueError):
                 return type(source)(**{**config, **live})
+            # A class with a `from_config` of its own gets what a file holds.
+            config = keras.saving.serialize_keras_object(source)["config"]
         return type(source).from_config(config)
 
 
@@ -102,6 +108,8 @@ def _live(source, config, copied):
     live = {}
     for key, value in config.items():
         if not isinstance(value, dict):
+            if any(map(_is_live, keras.tree.flatten(value))):
+                live[key] = _with_copies(value, copied)
             continue
         held = getattr(source, key, getattr(source, f"_{key}", None))
         if value.get("class_name") in _FUNCTIONS and callable(held):
@@ -111,6 +119,20 @@ def _live(source, config, copied):
         elif copied and isinstance(held, keras.layers.Layer):
             live[key] = copied(held)
     return live
+
+
+def _is_live(value):
+    return _is_function(value) or isinstance(value, keras.layers.Layer)
+
+
+def _with_copies(structure, copied):
+    """Return a part of a config with copies of the layers that it holds."""
+
+    def copy(value):
+        is_layer = isinstance(value, keras.layers.Layer)
+        return copied(value) if copied and is_layer else value
+
+    return keras.tree.map_structure(copy, structure)
 
 
 def _own_objects(source):
@@ -142,6 +164,7 @@ def _pairs(source, copy):
 
 def _copy_assets(source, copy):
     if hasattr(source, "save_assets") and hasattr(copy, "load_assets"):
+        _carry_own_variables(source, copy)
         with tempfile.TemporaryDirectory() as directory:
             source.save_assets(directory)
             copy.load_assets(directory)

@@ -16,7 +16,13 @@ from snas_keras.layers._mixed_edge import MixedEdge, mixed_edges
 from snas_keras.layers._pooling import SymmetricPooling2D, subsampling
 from snas_keras.layers._separable_conv import PhasedSeparableConv2D
 from snas_keras.layers._share_traces import share_traces
-from snas_keras.layers._stock import Copies, clone, is_own_to_user, to_stock
+from snas_keras.layers._stock import (
+    Copies,
+    clone,
+    has_assets,
+    is_own_to_user,
+    to_stock,
+)
 from snas_keras.layers._zero import Zero
 
 __all__ = [

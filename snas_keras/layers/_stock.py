@@ -147,6 +147,19 @@ def is_own_to_user(layer: Any) -> bool:
     return any(is_own_to_user(x) for x in keras_objects.sublayers(layer))
 
 
+def has_assets(layer: Any) -> bool:
+    """Say whether a layer has a part that saves more than variables.
+
+    Args:
+        layer: Keras layer or model.
+
+    Returns:
+        bool; True of layers with vocabularies.
+    """
+    parts = keras_objects.sublayers(layer)
+    return hasattr(layer, "save_assets") or any(map(has_assets, parts))
+
+
 def _is_open(layer):
     """Say whether it is a model whose layers are copied one by one."""
     if type(layer) is keras.Sequential:

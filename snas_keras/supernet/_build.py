@@ -54,7 +54,8 @@ def build_supernet(
 def _try_copies(network):
     """Refuse now what no child could be made of at the end of the search.
 
-    Only layers of the user's own, and lambdas, may fail to be copied.
+    Only layers of the user's own, lambdas, and layers with assets, whose tables
+    Keras cannot always load again, may fail to be copied.
     """
     for layer in network.layers:
         if isinstance(layer, layers.MixedEdge):
@@ -66,7 +67,7 @@ def _try_copies(network):
 
 
 def _try_copy(layer, place):
-    if not layers.is_own_to_user(layer):
+    if not (layers.is_own_to_user(layer) or layers.has_assets(layer)):
         return
     try:
         layers.to_stock(layer)

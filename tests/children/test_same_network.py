@@ -95,6 +95,108 @@ def test_vocabularies_come_over():
     assert len(np.unique(np.array(child(x)), axis=0)) == 3
 
 
+def hyphens(texts):
+    return tf.strings.regex_replace(texts, "-", " ")
+
+
+TEXTS = {
+    "weighted by rarity": {"output_mode": "tf_idf"},
+    "counted and padded": {
+        "output_mode": "count",
+        "max_tokens": 9,
+        "pad_to_max_tokens": True,
+    },
+    "split by functions": {
+        "standardize": hyphens,
+        "split": lambda texts: tf.strings.split(texts, " "),
+        "output_sequence_length": 4,
+    },
+}
+
+
+@pytest.mark.parametrize("place", ["fixed", "candidate"])
+@pytest.mark.parametrize("kind", TEXTS)
+def test_texts_are_vectorized_alike(kind, place):
+    words = tf.constant([["to-be or"], ["not to"], ["be be"]])
+    texts = KL.TextVectorization(**TEXTS[kind])
+    texts.adapt(words)
+
+    def program(choose):
+        inputs = keras.Input((1,), dtype="string")
+        if place == "fixed":
+            x = keras.ops.cast(texts(inputs), "float32")
+            return inputs, choose("block", {"only": KL.Identity()})(x)
+        return inputs, choose("block", {"only": texts})(inputs)
+
+    supernet = snas_keras.build_supernet(space_of(program))
+    child = snas_keras.convert(supernet, {"block": "only"})
+    expected = np.asarray(texts(words))
+    np.testing.assert_allclose(child(words), expected, rtol=1e-6)
+    assert len(np.unique(expected, axis=0)) == 3
+
+
+def test_a_table_that_keras_cannot_load_is_refused_at_the_choice():
+    """Keras pads the weights of the words, and then misses the words."""
+    texts = KL.TextVectorization(
+        max_tokens=9, output_mode="tf_idf", pad_to_max_tokens=True
+    )
+    texts.adapt(["to be", "or"])
+
+    def program(choose):
+        inputs = keras.Input((1,), dtype="string")
+        return inputs, choose("block", {"texts": texts})(inputs)
+
+    with pytest.raises(ValueError, match="'texts' of choice 'block'.*idf_"):
+        snas_keras.build_supernet(space_of(program))
+
+
+@pytest.mark.parametrize("reads", ["what a file holds", "layers"])
+def test_layers_held_in_a_config_are_copied_and_not_shared(reads):
+    class Chain(KL.Layer):
+        def __init__(self, parts, **kwargs):
+            super().__init__(**kwargs)
+            self.parts = parts
+
+        def call(self, inputs):
+            for part in self.parts:
+                inputs = part(inputs)
+            return inputs
+
+        def get_config(self):
+            return {**super().get_config(), "parts": self.parts}
+
+    class FromFile(KL.Layer):
+        def __init__(self, parts, **kwargs):
+            super().__init__(**kwargs)
+            self.parts = [parts] if isinstance(parts, KL.Layer) else parts
+            if not self.parts[0].name:
+                raise ValueError("no name")
+
+        call = Chain.call
+
+        def get_config(self):
+            return {**super().get_config(), "first": self.parts[0]}
+
+        @classmethod
+        def from_config(cls, config):
+            first = keras.saving.deserialize_keras_object(config.pop("first"))
+            return cls(first, **config)
+
+    kind = {"layers": Chain, "what a file holds": FromFile}[reads]
+
+    def program(choose):
+        inputs = keras.Input((4,))
+        block = {"chain": kind([KL.Dense(4)]), "dense": KL.Dense(4)}
+        return inputs, choose("block", block)(inputs)
+
+    supernet = snas_keras.build_supernet(space_of(program))
+    source = layers.mixed_edges(supernet.network)[0].candidates["chain"]
+    child = snas_keras.convert(supernet, {"block": "chain"})
+    expected = np.array(source(X))
+    source.parts[0].kernel.assign(0.0 * source.parts[0].kernel)
+    np.testing.assert_allclose(child(X), expected, rtol=1e-5)
+
+
 def test_what_the_program_brings_keeps_its_weights_and_its_flags():
     backbone = keras.Sequential([keras.Input((4,)), KL.Dense(4), KL.Dense(4)])
     backbone.layers[0].trainable = False
