@@ -112,7 +112,16 @@ class Rewrite:
             return self._call_sum(layer, *args, **kwargs)
         if self._changes_nothing(layer, *args):
             return args[0]
-        return layer(*args, **kwargs)
+        for value in keras.tree.flatten((args, kwargs)):
+            if isinstance(value, keras.Variable):
+                self._copy_owner(value)
+        return self.copies.call(layer, *args, **kwargs)
+
+    def _copy_owner(self, variable):
+        """Copy the layer whose variable an operation is called on."""
+        for layer in self.model.layers:
+            if any(v is variable for v in layer.weights):
+                self._copy(layer)
 
     def _changes_nothing(self, layer, inputs=None, *_):
         is_identity = isinstance(layer, keras.layers.Identity)

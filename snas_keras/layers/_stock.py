@@ -47,6 +47,33 @@ class Copies:
             self._copies[id(source)] = source, copy
         return self._copies[id(source)][1]
 
+    def call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a copied layer or operation, on copied variables too.
+
+        An operation may be called on a layer's variable, as tied weights are.
+
+        Args:
+            layer: the copy.
+            *args: of the call.
+            **kwargs: of the call.
+
+        Returns:
+            What the call returns.
+        """
+        args, kwargs = keras.tree.map_structure(self._variable, (args, kwargs))
+        return layer(*args, **kwargs)
+
+    def _variable(self, value):
+        if not isinstance(value, keras.Variable):
+            return value
+        for source, copy in list(self._copies.values()):
+            is_it = [v is value for v in getattr(source, "weights", [])]
+            if any(is_it):
+                if not copy.built:
+                    copy.build_from_config(source.get_build_config())
+                return copy.weights[is_it.index(True)]
+        return value
+
     def inherit(self) -> None:
         """Give all copies, built by now, the state of their sources."""
         pairs = list(self._copies.values())
@@ -80,7 +107,7 @@ class Copies:
         if source.compiled:
             # Keras would compile the copy too, out of a config.
             source = keras.Model(source.input, source.output)
-        return clone(source, self.of)
+        return clone(source, self.of, self.call)
 
 
 def clone(

@@ -271,6 +271,42 @@ def test_a_layer_that_is_called_twice_stays_one():
     assert not np.array(child([X, X])).any()
 
 
+def tied_directly(dense, x):
+    return keras.ops.matmul(dense(x), dense.kernel)
+
+
+def tied_in_a_model(dense, x):
+    inner = keras.Input((4,))
+    return keras.Model(inner, tied_directly(dense, inner))(x)
+
+
+def tied_ahead_of_the_call(dense, x):
+    dense.build((None, 4))
+    return dense(keras.ops.matmul(x, dense.kernel))
+
+
+@pytest.mark.parametrize(
+    "tied", [tied_directly, tied_in_a_model, tied_ahead_of_the_call]
+)
+def test_a_variable_that_an_operation_is_called_on_is_the_childs(tied):
+    def program(choose):
+        inputs = keras.Input((4,))
+        x = tied(KL.Dense(4), dense_or_skip(choose, inputs))
+        return inputs, x
+
+    space = space_of(program)
+    supernet = snas_keras.build_supernet(space)
+    child = snas_keras.convert(supernet, {"block": "skip"})
+    expected = np.array(child(X))
+    for variable in supernet.network.trainable_variables:
+        variable.assign(0.0 * variable)
+    np.testing.assert_array_equal(child(X), expected)
+    for network in (child, snas_keras.build_child(space, {"block": "skip"})):
+        for variable in network.trainable_variables:
+            variable.assign(0.0 * variable)
+        assert not np.any(network(X))
+
+
 def test_names_never_clash():
     def program(choose):
         inputs = keras.Input((4,))
