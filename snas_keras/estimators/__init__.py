@@ -1,4 +1,4 @@
-"""Estimators: how logits become the weights of candidates.
+"""Estimators: functions of logits that return the weights of candidates.
 
 To add one, write a file beside the others, and a line in `_registry.py`.
 """

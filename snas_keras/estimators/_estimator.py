@@ -1,4 +1,4 @@
-"""What an estimator is, and the noise that all of them draw from."""
+"""The interface of estimators, and their noise and seeds."""
 
 import functools
 from collections.abc import Callable
@@ -12,18 +12,17 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="snas_keras")
 class Estimator:
-    """How the logits of a choice become the weights of its candidates.
+    """A map from the logits of a choice to the weights of its candidates.
 
     Args:
         sample: function (logits, temperature, seed) -> weights, all of shape
             (..., candidates). It is pure: the same seed gives the same draw.
         log_density: function (logits, temperature, seed) -> log p(draw),
-            shape (...,), the draw held constant. Default None: there is no
-            draw, or its density is not known; then the score function cannot
-            be used.
+            shape (...,), the draw held constant. Default None: the weights are
+            deterministic, or their density is unknown; then the score function
+            is not available.
         runs_one_path: bool, whether the weights are always one-hot and only
-            the candidate that has the weight is to be run and trained, default
-            False.
+            the candidate with weight 1 is run and trained, default False.
 
     Call arguments:
         logits: float tensor, shape (..., candidates).
@@ -80,12 +79,11 @@ def gumbel(like: Any, seed: Any) -> Any:
 
         g = -log(-log u),  u ~ Uniform(0, 1)
 
-    The bits are integers of the counter-based generator Philox, which all
-    devices and XLA compute alike; floats that TensorFlow draws by itself differ
-    under XLA.
+    The bits are integers of the counter-based generator Philox, which are equal
+    on all devices and under XLA; TensorFlow's random floats differ under XLA.
 
     Args:
-        like: float32 or float64 tensor, whose shape and dtype the noise gets.
+        like: float32 or float64 tensor, of the shape and dtype of the noise.
         seed: int32 tensor, shape (2,).
 
     Returns:
@@ -117,7 +115,7 @@ def fold_seed(seed: int, step: Any, salt: int) -> Any:
     Args:
         seed: int, the user's seed.
         step: int scalar tensor, the training step.
-        salt: int, tells apart draws of one step.
+        salt: int, different for each draw of one step.
 
     Returns:
         int32 tensor, shape (2,).
@@ -127,7 +125,7 @@ def fold_seed(seed: int, step: Any, salt: int) -> Any:
 
 
 def one_hot_of_largest(values: Any) -> Any:
-    """Return ones where a row is largest, else zeros; the first wins ties.
+    """Return the one-hot encoding of the largest value; the first wins ties.
 
     Args:
         values: float tensor, shape (..., candidates).

@@ -22,7 +22,7 @@ ESTIMATORS: dict[str, Estimator] = {
 
 
 def get(estimator: str | Callable[..., Any]) -> Estimator:
-    """Look an estimator up by name, or make one of a function.
+    """Look up an estimator by name, or wrap a function.
 
     Args:
         estimator: str, one of `ESTIMATORS`, an `Estimator`, or a function
@@ -32,7 +32,7 @@ def get(estimator: str | Callable[..., Any]) -> Estimator:
         Estimator.
 
     Raises:
-        ValueError: the name is not known.
+        ValueError: an unknown name.
     """
     if isinstance(estimator, Estimator):
         return estimator
@@ -67,16 +67,16 @@ def serialize(estimator: Estimator) -> str | dict[str, Any]:
 
 
 def deserialize(config: str | dict[str, Any]) -> Estimator:
-    """Return the estimator that `serialize` described.
+    """Return the estimator of a config.
 
     Args:
-        config: str or dict.
+        config: str or dict, as `serialize` returns it.
 
     Returns:
         Estimator.
 
     Raises:
-        ValueError: the name is not known.
+        ValueError: an unknown name.
     """
     if isinstance(config, dict):
         return get(keras.saving.deserialize_keras_object(config))

@@ -1,4 +1,4 @@
-"""The concrete distribution: SNAS' relaxed draws."""
+"""Relaxed draws from the concrete distribution, as in SNAS."""
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -8,16 +8,16 @@ from snas_keras.estimators import _estimator
 
 
 def _sample(logits, temperature, seed):
-    """Draw from the concrete distribution, differentiable in the logits.
+    """Draw from the concrete distribution, differentiably in the logits.
 
         z = softmax((logits + g) / temperature),  g ~ Gumbel(0, 1)
 
     The gradient flows through the draw:
     d z_i / d logits_j = z_i (delta_ij - z_j) / temperature.
     For temperature -> 0 the draw becomes one-hot and its distribution
-    categorical; for temperature -> infinity it becomes uniform. The draws are
-    those of TensorFlow Probability's `RelaxedOneHotCategorical` on a CPU, to
-    rounding, and the same on every device.
+    categorical; for temperature -> infinity it becomes uniform. Up to rounding,
+    the draws equal those of TensorFlow Probability's
+    `RelaxedOneHotCategorical` on a CPU; they are equal on every device.
 
     Args:
         logits: float tensor, shape (..., candidates).
@@ -46,7 +46,7 @@ def _log_sample(logits, temperature, seed):
 def _log_density(logits, temperature, seed):
     """Return log p(y | logits) of the draw, y = log z held constant.
 
-    The density is taken in log space, where it stays finite at low temperature.
+    The density is that of log z, which stays finite at low temperature.
     It differs from the density of z itself by sum(log z), which has no
     gradient with respect to the logits:
 

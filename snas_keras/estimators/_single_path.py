@@ -1,4 +1,4 @@
-"""One drawn candidate of each choice, run and trained alone."""
+"""One-hot draws of which only the drawn candidate is run and trained."""
 
 import tensorflow as tf
 from keras import ops
@@ -7,24 +7,24 @@ from snas_keras.estimators import _estimator
 
 
 def _sample(logits, temperature, seed):
-    """Draw one candidate of each choice; only that one is run and trained.
+    """Draw one-hot weights; only the drawn candidate is run and trained.
 
         weights = one_hot(s) (1 + log p_s - stop_gradient(log p_s))
         s ~ Categorical(p),  p = softmax(logits)
 
-    The weights are exactly one-hot. Their gradient is the score, so that a
-    choice's logits get credit times score, with the credit d loss / d weight_s
-    of what was run:
+    The weights are exactly one-hot. Their gradient is the score, so that the
+    gradient of a choice's logits is the credit d loss / d weight_s of the drawn
+    candidate times the score:
 
         d loss / d logits_j = (d loss / d weights_s) (delta_sj - p_j)
 
-    A supernet built with it costs a step about what a child costs. Batch norms
-    of candidates that are rarely drawn have old statistics: recalibrate the
-    child's (`recalibrate_batch_norm`).
+    A step of the supernet costs about as much as a step of a child. Batch norms
+    of rarely drawn candidates have outdated statistics: recalibrate those of
+    the child (`recalibrate_batch_norm`).
 
     Args:
         logits: float tensor, shape (..., candidates).
-        temperature: not used; the draw is not relaxed.
+        temperature: unused; the draw is not relaxed.
         seed: int32 tensor, shape (2,).
 
     Returns:

@@ -1,4 +1,4 @@
-"""Attention weights: no draw at all."""
+"""Deterministic attention weights."""
 
 import tensorflow as tf
 
@@ -6,14 +6,14 @@ from snas_keras.estimators import _estimator
 
 
 def _sample(logits, temperature, seed):
-    """Return the attention weights of DARTS: no noise at all.
+    """Return the attention weights of DARTS, without noise.
 
         weights = softmax(logits / temperature)
 
     Args:
         logits: float tensor, shape (..., candidates).
         temperature: float scalar tensor, above zero; 1 is DARTS.
-        seed: not used.
+        seed: unused.
 
     Returns:
         Float tensor like `logits`, positive, summing to one.

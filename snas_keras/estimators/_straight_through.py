@@ -1,4 +1,4 @@
-"""One-hot draws that carry the gradient of relaxed ones."""
+"""One-hot draws with the gradient of the relaxed draws."""
 
 from keras import ops
 
@@ -6,7 +6,7 @@ from snas_keras.estimators import _estimator, _relaxed
 
 
 def _sample(logits, temperature, seed):
-    """Draw one-hot weights that carry the gradient of the relaxed draw.
+    """Draw one-hot weights with the gradient of the relaxed draw.
 
         weights = one_hot(argmax z) + z - stop_gradient(z),  z relaxed
 

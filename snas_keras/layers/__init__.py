@@ -1,4 +1,4 @@
-"""The layers that Keras lacks, and the mixed edge of a supernet."""
+"""Layers of cells and of supernets, such as the mixed edge."""
 
 from snas_keras._utils import moved
 from snas_keras.layers._batch_norm import FusedBatchNormalization

@@ -13,19 +13,18 @@ from keras import ops
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization by TensorFlow's fused kernel.
 
-    In training it computes what `keras.layers.BatchNormalization` computes, in
+    In training it computes the same as `keras.layers.BatchNormalization`, in
     one graph node in place of eight; with about a thousand such layers in a
-    supernet that halves the graph. The moving variance takes the batch's
-    unbiased variance, as the paper's code does; Keras' own takes the biased one
-    (a factor n / (n - 1), where n counts batch, height and width).
+    supernet that halves the graph. The moving variance is updated by the
+    unbiased variance of the batch, as in the paper's code; Keras uses the
+    biased one (a factor n / (n - 1), where n counts batch, height and width).
 
-    Outside training, and for what the kernel does not know (other ranks,
-    another axis, masks, `synchronized=True`), it is the parent class, to the
-    last bit.
+    Outside training, and where the kernel does not apply (other ranks or axes,
+    float64, masks, `synchronized=True`), it is exactly the parent class.
 
     Args:
-        momentum: float, of the moving statistics, default 0.9 as in the paper's
-            code (its "momentum 0.1").
+        momentum: float, momentum of the moving statistics, default 0.9 as in
+            the paper's code ("momentum 0.1" in PyTorch).
         epsilon: float, added to the variance, default 1e-5 as in the paper's
             code.
         **kwargs: passed to `keras.layers.BatchNormalization`.
@@ -47,7 +46,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     ) -> Any:
         is_image = len(inputs.shape) == 4 and self.axis in (3, -1)
         is_plain = is_image and mask is None and not self.synchronized
-        # The kernel knows no float64.
+        # The kernel does not support float64.
         is_plain = is_plain and self.compute_dtype != "float64"
         if training and self.trainable and is_plain:
             return self._fused(inputs, weight)
@@ -78,8 +77,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return keras.layers.BatchNormalization.from_config(self.get_config())
 
 
-# Keras calls a layer in a file by the name of its class: older files stay
-# readable under the older name.
+# Keras stores the name of a layer's class in files: the first release's files
+# have this one.
 FusedBatchNormalization.__name__ = "BatchNormalization"
 
 

@@ -1,4 +1,4 @@
-"""Candidates: what may be one, and what it is called on."""
+"""Validation of candidates, and the arguments that they are called on."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ import keras
 from snas_keras._utils import names as names_lib
 
 _ARGUMENT = "argument_"
-# Called on one tensor these attend to it itself.
+# Called on a single tensor, these compute self-attention.
 _TWO_ARGUMENTS = (
     keras.layers.MultiHeadAttention,
     keras.layers.GroupQueryAttention,
@@ -17,13 +17,13 @@ _LIST_OF_TWO = (keras.layers.Attention, keras.layers.AdditiveAttention)
 
 
 class Choice:
-    """What `choose` returns: to be called on tensors, as a layer is.
+    """The result of `choose`: a function of tensors.
 
-    It is no layer. A wrapper such as `TimeDistributed` or `Bidirectional` goes
-    around each candidate, not around the choice.
+    It is not a layer: a wrapper such as `TimeDistributed` or `Bidirectional`
+    goes around each candidate, not around the choice.
 
     Args:
-        name: str, of the choice.
+        name: str, name of the choice.
         call: function (*tensors, **tensors) -> tensors.
     """
 
@@ -36,9 +36,10 @@ class Choice:
             not _is_tensor(leaf) for leaf in keras.tree.flatten((args, kwargs))
         ):
             raise ValueError(
-                f"Choice {self.name!r} must be called on tensors, the first by "
-                "its place; give other arguments to the candidates themselves, "
-                "or wrap them in a layer that does. Received: "
+                f"Choice {self.name!r} must be called on tensors, the first as "
+                "a positional argument; set other arguments in the "
+                "constructors of the candidates, or in a wrapper layer. "
+                "Received: "
                 f"{_described(args, kwargs)}"
             )
         return self._call(*args, **kwargs)
@@ -51,15 +52,15 @@ class Choice:
 
 
 def joined(args: Any, kwargs: Any) -> tuple[Any, bool]:
-    """Join the arguments of a call to one structure.
+    """Pack the arguments of a call in one structure.
 
     Args:
         args: tuple of tensors or structures of them, at least one.
         kwargs: {name: tensor}.
 
     Returns:
-        (inputs, is_spread): one argument as it is; several as a dict, which
-        `arguments` spreads again.
+        (inputs, is_spread): a single argument unchanged and False; several as a
+        dict, which `arguments` unpacks, and True.
     """
     if len(args) == 1 and not kwargs:
         return args[0], False
@@ -70,14 +71,14 @@ def joined(args: Any, kwargs: Any) -> tuple[Any, bool]:
 def arguments(
     layer: keras.layers.Layer, inputs: Any, is_spread: bool = False
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return what a candidate is called with.
+    """Return the arguments of a candidate.
 
-    Attention layers that get one tensor attend to it itself.
+    Attention layers on a single tensor compute self-attention.
 
     Args:
         layer: Keras layer.
-        inputs: what the edge got, as `joined` returns it.
-        is_spread: bool, the same.
+        inputs: inputs of the edge, as `joined` returns them.
+        is_spread: bool, as `joined` returns it.
 
     Returns:
         (args, kwargs).
@@ -97,20 +98,20 @@ def arguments(
 def check_candidates(
     choice: str, candidates: Mapping[str, Any]
 ) -> dict[str, keras.layers.Layer]:
-    """Return {candidate name: layer}, or refuse what cannot be that.
+    """Validate the candidates of a choice, and make their layers.
 
-    A candidate may be given as a function of no arguments that makes the layer.
+    A candidate may be a function without arguments that makes the layer.
 
     Args:
-        choice: str, the name of the choice, for the message.
+        choice: str, name of the choice, for the message.
         candidates: mapping of str to Keras layer or function.
 
     Returns:
-        dict of str to Keras layer.
+        {candidate name: Keras layer}.
 
     Raises:
-        TypeError: `candidates` is no mapping, or a candidate no layer.
-        ValueError: no candidates or bad names.
+        TypeError: `candidates` is not a mapping, or a candidate not a layer.
+        ValueError: no candidates, or invalid names.
     """
     if not hasattr(candidates, "items"):
         raise TypeError(
@@ -122,25 +123,25 @@ def check_candidates(
 
 
 def as_layer(choice: str, name: str, candidate: Any) -> keras.layers.Layer:
-    """Return the candidate's layer, making it where a function was given.
+    """Return a candidate's layer, calling the function that makes it if needed.
 
     Args:
-        choice: str, the name of the choice, for the message.
-        name: str, the name of the candidate.
-        candidate: Keras layer, or function of no arguments that makes one.
+        choice: str, name of the choice, for the message.
+        name: str, name of the candidate.
+        candidate: Keras layer, or function without arguments that makes one.
 
     Returns:
         Keras layer.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: `candidate` is neither.
     """
     is_layer = isinstance(candidate, keras.layers.Layer)
     layer = candidate if is_layer or not callable(candidate) else candidate()
     if not isinstance(layer, keras.layers.Layer):
         raise TypeError(
             f"Candidate {name!r} of choice {choice!r} must be a Keras layer or "
-            f"a function of no arguments that makes one. Received: {layer!r}"
+            f"a function without arguments that makes one. Received: {layer!r}"
         )
     return layer
 

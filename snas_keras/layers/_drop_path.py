@@ -1,4 +1,4 @@
-"""Drop path."""
+"""Drop path regularization."""
 
 from typing import Any
 
@@ -11,21 +11,21 @@ from snas_keras._utils import checks
 
 @keras.saving.register_keras_serializable(package="snas_keras")
 class DropPath(keras.layers.Layer):
-    """Drop an edge for some examples, in training, and keep its mean.
+    """Drop path: in training, zero an edge for random examples.
 
         y = x keep / (1 - rate),  keep ~ Bernoulli(1 - rate) for each example
 
-    The rate is a variable, so that `DropPathSchedule` can raise it while a
-    child is trained, without a new trace. The stock `Dropout` that `convert`
-    puts in its place has the rate fixed.
+    The mean of y is x. The rate is a variable, so that `DropPathSchedule` can
+    raise it without a new trace. `convert` replaces the layer by a stock
+    `Dropout` of fixed rate.
 
     Args:
         rate: float, at least 0 and below 1, probability to drop.
-        seed: int, default None: drawn.
+        seed: int, default None: a random seed.
         **kwargs: passed to `keras.layers.Layer`.
 
     Raises:
-        ValueError: `rate` is not in that range.
+        ValueError: `rate` is out of range.
 
     Reference:
         Larsson, Maire, Shakhnarovich, "FractalNet: Ultra-Deep Neural Networks

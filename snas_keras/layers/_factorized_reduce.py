@@ -1,4 +1,4 @@
-"""Factorized reduction: half the height and width."""
+"""Factorized reduction of height and width by two."""
 
 from typing import Any
 
@@ -12,15 +12,16 @@ from snas_keras.layers import _batch_norm
 
 @keras.saving.register_keras_serializable(package="snas_keras")
 class FactorizedReduce(keras.layers.Layer):
-    """Halve height and width, keeping every second pixel of both phases.
+    """Factorized reduction: halve height and width by two convolutions.
 
         y = batch_norm(concat(conv_1x1(r[::2, ::2]), conv_1x1(r[1::2, 1::2])))
         r = relu(x)
 
-    Each convolution has half of the filters and no bias.
+    Each convolution has half of the filters and no bias; one reads the pixels
+    of even rows and columns, the other those of odd ones.
 
     Args:
-        filters: int, output channels, even.
+        filters: int, output channels, an even number.
         affine: bool, whether the batch norm learns scale and offset, default
             True; the paper's supernet has False.
         **kwargs: passed to `keras.layers.Layer`.
@@ -82,8 +83,8 @@ class FactorizedReduce(keras.layers.Layer):
         return [self.even(x), self.odd(x[:, 1:, 1:])]
 
     def _halves(self, x):
-        # The phases as channels: measured to be a third faster with gradient
-        # than convolutions of stride 2.
+        # The phases as channels: with gradient a third faster than convolutions
+        # of stride 2.
         even, _, _, odd = tf.split(tf.nn.space_to_depth(x, 2), 4, axis=-1)
         pairs = ((even, self.even), (odd, self.odd))
         return [ops.conv(phase, half.kernel) for phase, half in pairs]

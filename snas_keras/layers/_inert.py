@@ -1,10 +1,10 @@
-"""Layers that do nothing outside training."""
+"""Layers without a computation outside training."""
 
 import typing
 
 import keras
 
-# Ours, and those of users, say it by a class attribute `is_inert = True`.
+# Other layers declare it by the class attribute `is_inert = True`.
 _STOCK = tuple(
     getattr(keras.layers, name)
     for name in (
@@ -24,10 +24,10 @@ _STOCK = tuple(
 
 
 def is_inert(layer: typing.Any) -> bool:
-    """Say whether a layer computes nothing outside training.
+    """Return whether a layer computes nothing outside training.
 
-    Such a layer gives its input, or zeros, and costs nothing. A layer of your
-    own says so by the class attribute `is_inert = True`.
+    Such a layer returns its input, or zeros, and costs nothing. A layer of your
+    own declares it by the class attribute `is_inert = True`.
 
     Args:
         layer: Keras layer or operation.

@@ -1,4 +1,4 @@
-"""The edge of a supernet: all candidates at once, weighted."""
+"""The mixed edge of a supernet: the weighted sum of its candidates."""
 
 import functools
 from typing import Any
@@ -17,35 +17,35 @@ class MixedEdge(keras.layers.Layer):
 
         y = sum_k weights_k candidate_k(x)
 
-    With one-hot weights it is the chosen candidate. Where the weights are
+    With one-hot weights it is the candidate of weight 1. Where the weights are
     always one-hot, `single_path` runs that candidate alone.
 
-    Losses that a candidate adds count by its weight. A position of the output
-    is masked where every candidate that has a weight masks it.
+    Losses that a candidate adds are multiplied by its weight. A position of the
+    output is masked if every candidate with a non-zero weight masks it.
 
     Args:
         candidates: mapping of str to Keras layer, {candidate name: layer}. All
-            must give outputs of the same shape; several of them floating point
-            numbers.
-        choice: str, the name of the choice this edge follows, or None for an
-            edge on its own.
+            outputs must have the same shape; those of several candidates must
+            be floating point numbers.
+        choice: str, name of the edge's choice, default None: a single edge
+            without an architecture.
         single_path: bool, whether only the candidate with the largest weight
             is run, forward and backward, default False.
         is_spread: bool, whether `inputs` is a dict of several arguments, as
-            `choose(...)(query, value)` makes it, default False.
+            from `choose(...)(query, value)`, default False.
         **kwargs: passed to `keras.layers.Layer`.
 
     Call arguments:
-        inputs: what the candidates take, usually one tensor.
+        inputs: inputs of the candidates, usually one tensor.
         weights: float tensor, shape (candidates,).
-        training: bool, handed on to the candidates, default False.
+        training: bool, passed to the candidates, default False.
 
     Returns:
-        What the candidates return.
+        The weighted sum, in the structure of the candidates' outputs.
 
     Raises:
-        ValueError: no candidates, bad names, outputs of different shapes, or a
-            candidate that cannot be called on the inputs.
+        ValueError: no candidates, invalid names, outputs of different shapes,
+            or a candidate that cannot be called on the inputs.
         TypeError: a candidate is not a Keras layer.
 
     Example:
@@ -64,7 +64,7 @@ class MixedEdge(keras.layers.Layer):
         is_spread: bool = False,
         **kwargs: Any,
     ):
-        # The candidates cast their variables for themselves.
+        # The candidates cast their own variables.
         super().__init__(autocast=False, **kwargs)
         self.choice = choice
         self.single_path = single_path
@@ -94,7 +94,7 @@ class MixedEdge(keras.layers.Layer):
         self.output_dtype = self._check_output_dtypes(specs)
 
     def _built(self, name, layer, inputs):
-        """Build a candidate, and return what it gives."""
+        """Build a candidate, and return the spec of its output."""
         args, kwargs = self.arguments(layer, inputs)
         try:
             if layer.built:
@@ -105,8 +105,8 @@ class MixedEdge(keras.layers.Layer):
             raise type(error)(
                 f"Candidate {name!r} of choice {self.choice!r} cannot be "
                 f"called on inputs of shape {shapes}: {error}\nWrap it in a "
-                "layer that calls it as it must be called, or call the choice "
-                "on all that it takes: choose(...)(query, value)."
+                "layer that calls it with the right arguments, or call the "
+                "choice on all of its inputs: choose(...)(query, value)."
             ) from error
 
     def _check_output_shapes(self, specs):
@@ -116,14 +116,14 @@ class MixedEdge(keras.layers.Layer):
         for name, shape in others:
             if shape != expected:
                 raise ValueError(
-                    f"All candidates of choice {self.choice!r} must give the "
-                    f"same output shape. Received: {first!r} gives {expected}, "
-                    f"{name!r} gives {shape}, from input shape "
+                    f"All candidates of choice {self.choice!r} must have the "
+                    f"same output shape. Received: {first!r} with {expected}, "
+                    f"{name!r} with {shape}, for input shape "
                     f"{self.candidate_input_shape}"
                 )
 
     def _check_output_dtypes(self, specs):
-        """Return the dtype of the mixture, or None where there is none."""
+        """Return the dtype of the weighted sum, None for one candidate."""
         dtypes = {
             name: [_dtype(leaf) for leaf in keras.tree.flatten(spec)]
             for name, spec in specs.items()
@@ -133,20 +133,21 @@ class MixedEdge(keras.layers.Layer):
                 if len(specs) == 1:
                     return None
                 raise ValueError(
-                    f"Candidates of choice {self.choice!r} are mixed, so they "
-                    "must give floating point numbers. Received: candidate "
-                    f"{name!r} gives {found}. Put what makes numbers of them, "
-                    "such as an Embedding, into each candidate."
+                    f"The outputs of all candidates of choice {self.choice!r} "
+                    "are added, so they must be floating point numbers. "
+                    f"Received: outputs of dtype {found} from candidate "
+                    f"{name!r}. Put the layer that converts them, such as an "
+                    "Embedding, into each candidate."
                 )
         flat = {d for found in dtypes.values() for d in found}
         return functools.reduce(_wider, sorted(flat))
 
     def arguments(self, layer: keras.layers.Layer, inputs: Any) -> Any:
-        """Return the (args, kwargs) that a candidate is called with.
+        """Return the arguments of a candidate.
 
         Args:
-            layer: Keras layer, a candidate or one that takes its place.
-            inputs: what the edge is called with.
+            layer: Keras layer, a candidate or its replacement.
+            inputs: inputs of the edge.
 
         Returns:
             (tuple, dict).
@@ -159,19 +160,19 @@ class MixedEdge(keras.layers.Layer):
         return self.trace(self, inputs, weights, training=training)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
-        # The mask is that of what was mixed, and set with it.
+        # `call` sets the mask of its outputs.
         return None
 
     def mix(self, inputs: Any, weights: Any, training: bool = False) -> Any:
-        """Compute the weighted sum, here and now.
+        """Compute the weighted sum, without a shared trace.
 
         Args:
-            inputs: as for the call.
+            inputs: inputs of the candidates, as in a call.
             weights: float tensor, shape (candidates,).
             training: bool, default False.
 
         Returns:
-            What the candidates return.
+            The weighted sum, in the structure of the candidates' outputs.
         """
         if self.output_dtype is None:
             [layer] = self.candidates.values()
@@ -179,7 +180,7 @@ class MixedEdge(keras.layers.Layer):
             return layer(*args, **kwargs, training=training)
         if self.single_path:
             return self._run_largest(inputs, weights, training)
-        # One node, where weights[k] would make ten with its gradient.
+        # One graph node, where weights[k] and its gradient would add ten.
         weights = ops.unstack(ops.cast(weights, self.output_dtype))
         terms, masks = [], []
         for weight, layer in zip(
@@ -260,7 +261,7 @@ class MixedEdge(keras.layers.Layer):
 
 
 def mixed_edges(network: keras.Model) -> list[MixedEdge]:
-    """List the `MixedEdge` layers of a functional model, in program order.
+    """List the `MixedEdge` layers of a functional model, in order of creation.
 
     Args:
         network: functional Keras model.
@@ -277,7 +278,7 @@ def _set_masks(outputs, masks):
 
 
 def _can_share(inputs):
-    """Whether this call is part of a graph that one device computes."""
+    """Return whether this call is part of a graph on a single device."""
     one_device = tf.distribute.get_strategy().num_replicas_in_sync == 1
     is_masked = any(
         keras_private.mask_of(x) is not None for x in keras.tree.flatten(inputs)
@@ -294,7 +295,7 @@ def _wider(one, other):
 
 
 def _symbolic(shapes, dtypes, default):
-    """Return KerasTensors of nested shapes; without dtypes all of one."""
+    """Return KerasTensors of nested shapes, of the default dtype if None."""
     if isinstance(shapes, dict):
         return {
             k: _symbolic(shape, dtypes and dtypes[k], default)

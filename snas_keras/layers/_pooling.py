@@ -11,10 +11,10 @@ from snas_keras._utils import checks
 
 @keras.saving.register_keras_serializable(package="snas_keras")
 class SymmetricPooling2D(keras.layers.Layer):
-    """Pool with the same padding on both sides, which "same" lacks at stride 2.
+    """Pooling with symmetric padding, unlike Keras' "same" at stride 2.
 
     Windows are centred on the pixels 0, strides, 2 strides, ... The padding
-    never wins a maximum and is not counted in an average.
+    counts as minus infinity in a maximum, and does not count in an average.
 
     Args:
         kind: str, "max" or "avg".
@@ -47,8 +47,8 @@ class SymmetricPooling2D(keras.layers.Layer):
         y = ops.average_pool(inputs, self.size, 1, padding="same")
         return y[:, :: self.strides, :: self.strides]
 
-    # At stride 2 explicit padding, then "VALID", is measured to be two to four
-    # times as fast as explicit padding in the kernel or pooling at full size.
+    # At stride 2 explicit padding before a "VALID" pooling is two to four times
+    # as fast as padding in the kernel or pooling at full size.
 
     def _max(self, inputs):
         if self.strides == 1:
@@ -92,7 +92,7 @@ def subsampling(strides: int, dtype: Any = None) -> keras.layers.Layer:
     """Make the stock layer for x[:, ::strides, ::strides].
 
     Args:
-        strides: int, of height and width.
+        strides: int, stride of height and width.
         dtype: dtype policy, default None: the global one.
 
     Returns:
@@ -105,8 +105,11 @@ def subsampled_shape(shape: Any, strides: int) -> tuple[Any, ...]:
     """Return the shape of x[:, ::strides, ::strides].
 
     Args:
-        shape: (batch, height, width, channels), sides may be None.
+        shape: (batch, height, width, channels), where sides may be None.
         strides: int.
+
+    Returns:
+        tuple (batch, height, width, channels).
     """
     batch, *sides, channels = shape
     sides = [None if side is None else -(-side // strides) for side in sides]

@@ -10,14 +10,14 @@ from keras import ops
     package="snas_keras", name="SeparableConv2D"
 )
 class PhasedSeparableConv2D(keras.layers.SeparableConv2D):
-    """A separable convolution whose dilation 2 is faster to train.
+    """Separable convolution that trains faster at dilation 2.
 
-    Pixels at distance two never meet in a convolution of dilation 2: it is the
-    plain one on each of the four phases of the image. In training that is what
-    is computed, so that edges which read the same image regroup it only once.
-    The numbers are the same.
+    A convolution of dilation 2 is an undilated convolution of each of the four
+    phases of the image (the pixels of equal parity of row and column). It is
+    computed so in training, and edges on the same image compute its phases only
+    once. The outputs are the same.
 
-    Outside training, and for what it does not apply to (other dilations or
+    Outside training, and where this does not apply (other dilations or
     strides, odd or unknown sides, a bias, an activation), it is the parent
     class.
 
@@ -55,8 +55,8 @@ class PhasedSeparableConv2D(keras.layers.SeparableConv2D):
         return keras.layers.SeparableConv2D.from_config(self.get_config())
 
 
-# Keras calls a layer in a file by the name of its class: older files stay
-# readable under the older name.
+# Keras stores the name of a layer's class in files: the first release's files
+# have this one.
 PhasedSeparableConv2D.__name__ = "SeparableConv2D"
 
 

@@ -1,4 +1,4 @@
-"""Edges that compute the same share one trace."""
+"""Shared traces of equal edges."""
 
 from collections.abc import Iterable
 
@@ -11,19 +11,19 @@ def share_traces(
     recompute: bool = False,
     jit_compile: bool = False,
 ) -> None:
-    """Trace edges that compute the same only once.
+    """Trace equal edges only once.
 
-    Two edges do where their candidates are equal but for the names, in their
-    configs and in the code they run: functions they were given, and attributes
-    that a config hides, must be the same. The variables stay each edge's own.
+    Two edges are equal if their candidates have equal configs, names aside, and
+    run the same code: functions among their arguments, and attributes that the
+    config does not contain, must be the same. Each edge has its own variables.
 
-    XLA compiles nested functions with gradient anew in every step, so for it
-    every edge is traced by itself.
+    XLA compiles nested functions with gradient again in every step, so under
+    XLA each edge is traced separately.
 
     Args:
         mixed_edges: iterable of built MixedEdge.
-        recompute: bool, whether edges are computed again in the backward pass
-            in place of keeping all that they computed, default False.
+        recompute: bool, whether edges are recomputed in the backward pass
+            instead of storing their intermediate results, default False.
         jit_compile: bool, whether XLA compiles the step, default False.
     """
     traces = {}
@@ -48,7 +48,7 @@ def share_traces(
 
 
 def _settings(edge):
-    """Return what an edge computes by itself, and which candidates are tied."""
+    """Return the settings of an edge, and which candidates share weights."""
     places = {id(v): place for place, v in enumerate(edge.variables)}
     return (
         edge.single_path,
@@ -64,7 +64,7 @@ def _settings(edge):
 
 
 def _signature(layer, input_shape):
-    """Return what layers have in common that may share a trace, or None."""
+    """Return a key, equal for layers that may share a trace, or None."""
     try:
         return fingerprint.layer_key(layer, input_shape, same_code=True)
     except TypeError:

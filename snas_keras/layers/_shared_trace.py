@@ -1,7 +1,7 @@
-"""One trace for all layers that compute the same from their own variables.
+"""One trace for all layers of equal computation and different variables.
 
 The edges of a supernet repeat: the paper's eight cells have 112 edges of only
-five kinds. Each kind is traced, and its gradient built, once.
+five kinds. Each kind, and its gradient, is traced once.
 """
 
 import functools
@@ -24,16 +24,16 @@ class SharedTrace:
 
     Args:
         layer: built Keras layer.
-        compute: function (layer, *inputs, training=...) -> outputs; what is
+        compute: function (layer, *inputs, training=...) -> outputs, to be
             traced.
-        inline: bool, whether TensorFlow may expand the function where it is
-            called, default True: the graph takes longer to optimize, and runs
-            faster where calls have work in common.
+        inline: bool, whether TensorFlow may inline the function, default True:
+            the graph takes longer to optimize, and runs faster where calls
+            share computations.
         recompute: bool, whether the function is run again in the backward pass
-            in place of keeping what it computed, default False.
+            instead of storing its intermediate results, default False.
         nested: bool, whether it is a TensorFlow function of its own, default
-            True. XLA needs False: constants that a gradient takes from a nested
-            function look variable to it, and it compiles every step anew.
+            True. XLA needs False: it takes constants of a nested function's
+            gradient for variables, and compiles again in every step.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class SharedTrace:
             outputs = self.compute(layer, *inputs, training=training)
         if scope.losses or (self.nested and _captures()):
             raise _NotPureError
-        # A mask does not leave a function, nor does a weight that was changed.
+        # Masks and changed weights are not outputs of the function.
         if any(keras_private.mask_of(y) is not None for y in _flat(outputs)):
             raise _NotPureError
         for variable, value in zip(
@@ -117,21 +117,21 @@ def _maybe_recomputed(function, recompute):
 
 
 class _NotPureError(Exception):
-    """The layer adds losses, or uses tensors that Keras does not know of."""
+    """The layer adds losses, or uses tensors that are not its variables."""
 
 
 def _values(variables):
     return [tf.convert_to_tensor(v.value) for v in variables]
 
 
-# New values of the state leave the function as integers, one tensor a dtype:
-# TensorFlow would make zeros as the gradient of each float output.
+# The function returns new values of the state as integers, one tensor for each
+# dtype: TensorFlow would create a zero gradient for each float output.
 
 _INTEGERS = {2: tf.int16, 4: tf.int32, 8: tf.int64}
 
 
 def _packed(old, new):
-    """Return {indices: flat integer tensor} of what has changed."""
+    """Return {indices: flat integer tensor} of changed values."""
     changed = {}
     for index, (before, after) in enumerate(zip(old, new, strict=True)):
         if after is not before:

@@ -1,4 +1,4 @@
-"""Copies of layers, made of stock Keras classes."""
+"""Copies of layers in stock Keras classes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,20 +9,20 @@ from snas_keras._utils import keras_objects
 
 
 class Copies:
-    """New layers that compute what others do, each layer's copy made once.
+    """Copies of layers, one for each source layer.
 
     A layer that is used in several places, or by several models, has one copy,
-    so that what was shared stays shared. Layers with a method `to_stock` are
-    replaced by what it returns; all others are rebuilt from their config.
+    so that shared layers stay shared. Layers with a method `to_stock` are
+    replaced by its result; all others are copied by their config.
 
     Args:
-        kept: tuple of layer classes that are rebuilt although they have
-            `to_stock`.
+        kept: tuple of layer classes that are copied by their config although
+            they have `to_stock`.
     """
 
     def __init__(self, kept: tuple[type, ...] = ()):
         self.kept = kept
-        # The source is held, so that no other object gets its id.
+        # A reference to the source, so that no other object gets its id.
         self._copies: dict[int, tuple[Any, Any]] = {}
 
     def __contains__(self, source: Any) -> bool:
@@ -33,13 +33,13 @@ class Copies:
 
         Args:
             source: Keras layer, model or operation.
-            name: str, of the copy if it is made now, default the source's.
+            name: str, name of a new copy, default the source's.
 
         Returns:
-            Keras layer, model or operation; `inherit` gives it its weights.
+            Keras layer, model or operation; `inherit` copies the weights.
 
         Raises:
-            ValueError: its config cannot rebuild it.
+            ValueError: the source cannot be created from its config.
         """
         if source not in self:
             copy = self._made(source)
@@ -75,10 +75,10 @@ class Copies:
         return value
 
     def inherit(self) -> None:
-        """Give all copies, built by now, the state of their sources."""
+        """Copy the state of all sources to their copies, which are built."""
         pairs = list(self._copies.values())
         for source, copy in pairs:
-            # A model's own flag goes to all inside, so before theirs.
+            # A model sets the flag of all its layers, so it comes before them.
             if isinstance(copy, keras.Model):
                 copy.trainable = source.trainable
         for source, copy in pairs:
@@ -105,7 +105,7 @@ class Copies:
 
     def _functional(self, source):
         if source.compiled:
-            # Keras would compile the copy too, out of a config.
+            # Keras would compile the copy too, from a config.
             source = keras.Model(source.input, source.output)
         return clone(source, self.of, self.call)
 
@@ -115,7 +115,7 @@ def clone(
     clone_function: Callable[..., Any],
     call_function: Callable[..., Any] | None = None,
 ) -> keras.Model:
-    """Run `keras.models.clone_model` on inputs that are all that `model`'s are.
+    """Run `keras.models.clone_model` on inputs equal to those of `model`.
 
     Args:
         model: functional keras.Model.
@@ -144,28 +144,28 @@ def clone(
 
 
 def to_stock(layer: Any) -> Any:
-    """Return a new layer of stock classes that computes what `layer` does.
+    """Return an equal layer of stock Keras classes, without the weights.
 
     Args:
         layer: Keras layer, or a Sequential or functional model.
 
     Returns:
-        Keras layer, its weights not yet copied.
+        Keras layer with new weights.
 
     Raises:
-        ValueError: the layer's config cannot rebuild it.
+        ValueError: the layer cannot be created from its config.
     """
     return Copies().of(layer)
 
 
 def is_own_to_user(layer: Any) -> bool:
-    """Say whether a layer has a part that is neither Keras' class nor ours.
+    """Return whether a layer, or a sublayer, is of a user's class.
 
     Args:
         layer: Keras layer or model.
 
     Returns:
-        bool; True of a `Lambda` too, whose function is the user's.
+        bool; True for a `Lambda` too, whose function is the user's.
     """
     if isinstance(layer, keras.layers.Lambda):
         return True
@@ -188,7 +188,7 @@ def has_assets(layer: Any) -> bool:
 
 
 def _is_open(layer):
-    """Say whether it is a model whose layers are copied one by one."""
+    """Return whether this is a model whose layers are copied one by one."""
     if type(layer) is keras.Sequential:
         return True
     is_model = isinstance(layer, keras.Model) and hasattr(layer, "operations")

@@ -15,23 +15,23 @@ def weighted(
     kwargs: Any,
     training: bool = False,
 ) -> tuple[Any, list[Any]]:
-    """Compute weight * layer(...), in training by the last batch norm.
+    """Compute weight * layer(...), in training by a final batch norm.
 
     A layer that declares `takes_weight = True` is called with `weight=` and
-    returns its weighted output. A batch norm does so by its scale and offset:
-    the output is neither kept nor passed over once more for the weight's sake:
+    returns its weighted output. A batch norm multiplies its scale and offset,
+    which needs neither another pass over the output nor its memory:
 
         weight (scale x + offset) = (weight scale) x + weight offset
 
     Args:
-        layer: Keras layer; of a Sequential, its last layer is asked.
+        layer: Keras layer; of a Sequential, the last layer counts.
         weight: float scalar tensor of the dtype of the output.
-        args: tuple, what the layer is called with.
-        kwargs: dict, the same.
+        args: tuple, positional arguments of the layer.
+        kwargs: dict, keyword arguments of the layer.
         training: bool, default False.
 
     Returns:
-        (what the layer returns, list of its masks).
+        (weighted outputs, list of their masks).
     """
     *parts, last = layer.layers if type(layer) is keras.Sequential else [layer]
     if training and getattr(last, "takes_weight", False):
@@ -42,7 +42,7 @@ def weighted(
         return ops.cast(y, weight.dtype), [keras_private.mask_of(y)]
     outputs = layer(*args, **kwargs, training=training)
     masks = [keras_private.mask_of(y) for y in keras.tree.flatten(outputs)]
-    # A candidate may carry a dtype policy of its own.
+    # A candidate may have a dtype policy of its own.
     return keras.tree.map_structure(
         lambda y: weight * ops.cast(y, weight.dtype), outputs
     ), masks

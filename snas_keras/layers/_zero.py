@@ -11,11 +11,11 @@ from snas_keras.layers import _pooling
 
 @keras.saving.register_keras_serializable(package="snas_keras")
 class Zero(keras.layers.Layer):
-    """The candidate `none`: zeros, subsampled like the edge's other candidates.
+    """The candidate `none`: zeros, with the stride of the other candidates.
 
         y = 0 * x[::strides, ::strides]
 
-    An edge that takes it is left out of the child network.
+    The child network has no layer for an edge that chooses it.
 
     Args:
         strides: int, spatial stride, default 1. Above 1 the input must have the

@@ -148,7 +148,7 @@ def test_integers_cannot_be_mixed():
         name: KL.IntegerLookup(vocabulary=[1, 2], num_oov_indices=count)
         for name, count in (("one", 1), ("two", 2))
     }
-    with pytest.raises(ValueError, match="'block' are mixed.*'one' gives"):
+    with pytest.raises(ValueError, match="'block' are added.*candidate 'one'"):
         edge(lookup)(tf.constant([[1], [2]]), HALVES)
 
 

@@ -146,7 +146,7 @@ def test_candidates_of_other_shapes_are_refused_with_both_shapes():
         {"narrow": keras.layers.Dense(2), "wide": keras.layers.Dense(5)},
         choice="width",
     )
-    message = r"'width'.*'narrow' gives \(None, 2\).*'wide' gives \(None, 5\)"
+    message = r"'width'.*'narrow' with \(None, 2\).*'wide' with \(None, 5\)"
     with pytest.raises(ValueError, match=message):
         edge(keras.Input((3,)), keras.Input(batch_shape=(2,)))
 
