@@ -29,7 +29,7 @@ def get(cost: Any) -> Any:
         The function.
 
     Raises:
-        ValueError: the name is not known.
+        ValueError: an unknown name.
     """
     if callable(cost):
         return cost

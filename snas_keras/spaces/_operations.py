@@ -233,7 +233,7 @@ def get(operation: str | Callable[..., Any]) -> Callable[..., Any]:
         The function.
 
     Raises:
-        ValueError: the name is not known.
+        ValueError: an unknown name.
     """
     if callable(operation):
         return operation

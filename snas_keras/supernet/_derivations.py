@@ -103,7 +103,7 @@ def get(method: str | Callable[[Any], spaces.Genotype]) -> Callable[..., Any]:
         The function.
 
     Raises:
-        ValueError: the name is not known.
+        ValueError: an unknown name.
     """
     if callable(method):
         return method
