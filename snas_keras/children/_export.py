@@ -220,6 +220,19 @@ def _remedy(model):
             "It has inputs of strings: export_saved_model takes them; else "
             "export a model that begins behind the lookup, and look up before."
         )
+    tables = [x.name for x in layers if hasattr(x, "save_assets")]
+    if tables:
+        return (
+            f"Its layers {tables} look up in tables: export_saved_model has "
+            "them; else export a model that begins behind them."
+        )
+    precisions = {getattr(x, "compute_dtype", None) for x in layers}
+    if precisions & {*_LOW_PRECISION}:
+        return (
+            "Its layers compute in half precision, which the format may lack: "
+            "build the child anew under keras.config.set_dtype_policy("
+            '"float32") and give it the weights by `set_weights`.'
+        )
     return (
         "Names of inputs must be letters, digits and '_', and its layers of "
         "operations that the format has; export_saved_model has them all."

@@ -223,3 +223,27 @@ def test_integers_that_are_resized_are_compared_with_what_predict_gives(
     space = snas_keras.search_space(program)()
     child = snas_keras.build_child(space, {"block": "dense"})
     assert snas_keras.export_saved_model(child, tmp_path / "served") < 1e-5
+
+
+def conv_in_half():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, dtype="mixed_float16")(inputs)
+    return keras.Model(inputs, layers.Flatten(dtype="float32")(x))
+
+
+def looked_up():
+    inputs = keras.Input((1,), dtype="int64")
+    lookup = layers.IntegerLookup(vocabulary=[3, 5], output_mode="one_hot")
+    return keras.Model(inputs, layers.Dense(2)(lookup(inputs)))
+
+
+@pytest.mark.parametrize(
+    ("make", "remedy"),
+    [(conv_in_half, "set_dtype_policy"), (looked_up, "begins behind them")],
+)
+def test_what_litert_lacks_is_refused_with_what_makes_it_pass(
+    tmp_path, make, remedy
+):
+    message = exported_or_refused("litert", make(), tmp_path, 1e-2)
+    assert remedy in message
+    assert not list(tmp_path.iterdir())
