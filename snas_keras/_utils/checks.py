@@ -21,6 +21,21 @@ def one_of(name: str, value: Any, allowed: Collection[Any]) -> Any:
     return value
 
 
+def check_supernet(supernet: Any) -> Any:
+    """Return what has a network and an architecture, or raise TypeError.
+
+    Args:
+        supernet: SuperNet.
+    """
+    if not (hasattr(supernet, "architecture") and hasattr(supernet, "network")):
+        raise TypeError(
+            "Expected a SuperNet, as `build_supernet` makes it of a search "
+            "space; a child or another model has no choices left. Received: "
+            f"{supernet!r}"
+        )
+    return supernet
+
+
 def check_temperature(temperature: Any) -> float:
     """Return the temperature as a float, or raise ValueError.
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from snas_keras import layers, spaces
+from snas_keras._utils import checks
 from snas_keras.children import _proof, _recalibration, _rewrite
 
 
@@ -67,6 +68,7 @@ def convert(
         `none` are left out.
 
     Raises:
+        TypeError: `supernet` is no SuperNet.
         ValueError: the genotype does not fit the supernet, a layer cannot be
             rebuilt, or the outputs differ.
 
@@ -78,6 +80,7 @@ def convert(
     >>> np.array_equal(convert(supernet)(x), supernet(x))
     True
     """
+    checks.check_supernet(supernet)
     if genotype is None:
         genotype = supernet.derive()
     choices = supernet.architecture.choices

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from snas_keras import layers, spaces
+from snas_keras._utils import checks
 from snas_keras.costs import (
     _child_distribution,
     _cost,
@@ -89,7 +90,7 @@ class ChildCost:
 
     def __init__(self, supernet: Any, cost: Any):
         self.name = _cost.cost_name(cost)
-        self.choices = supernet.architecture.choices
+        self.choices = checks.check_supernet(supernet).architecture.choices
         network_cost = _network_cost.read(supernet.network, cost)
         self.fixed = network_cost.fixed
         self.tied = network_cost.tied

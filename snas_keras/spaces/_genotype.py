@@ -21,7 +21,7 @@ class Genotype(Mapping[str, str]):
             be empty.
 
     Raises:
-        TypeError: a name is not a str.
+        TypeError: `choices` is no mapping, or a name not a str.
         ValueError: `choices` is empty.
 
     Example:
@@ -34,7 +34,7 @@ class Genotype(Mapping[str, str]):
     """
 
     def __init__(self, choices: Mapping[str, str]):
-        choices = dict(choices)
+        choices = _as_dict(choices)
         if not choices:
             raise ValueError(
                 "A genotype needs at least one choice. Received: choices={}"
@@ -166,3 +166,14 @@ class Genotype(Mapping[str, str]):
             return cls.from_json(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"Cannot read {path}. {error}") from error
+
+
+def _as_dict(choices):
+    try:
+        return dict(choices)
+    except (TypeError, ValueError):
+        raise TypeError(
+            "A genotype maps choice names to candidate names, such as "
+            "{'block_0': 'conv'}; a file of one is read by Genotype.load(path)."
+            f" Received: {choices!r}"
+        ) from None

@@ -217,3 +217,15 @@ def test_genotype_that_does_not_fit_is_refused(trained):
         ):
             with pytest.raises(ValueError, match=message):
                 build(bad)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [snas_keras.convert, lambda network: costs_lib.ChildCost(network, "flops")],
+)
+def test_what_is_no_supernet_is_refused_by_what_it_is(use):
+    space = snas_keras.SEARCH_SPACES["digits"](filters=2)
+    child = snas_keras.build_child(space, space.random_genotype(0))
+    for other in (child, space):
+        with pytest.raises(TypeError, match="Expected a SuperNet"):
+            use(other)

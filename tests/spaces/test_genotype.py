@@ -209,3 +209,9 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
         other.save(path)
     assert Genotype.load(path) == GENOTYPE
     assert [p.name for p in tmp_path.iterdir()] == ["genotype.json"]
+
+
+@pytest.mark.parametrize("choices", ["conv", 3, ["block_0"], "genotype.json"])
+def test_what_is_no_mapping_is_refused_with_what_is_one(choices):
+    with pytest.raises(TypeError, match="Genotype.load.*Received"):
+        snas_keras.Genotype(choices)
