@@ -39,6 +39,17 @@ def mixed_masks(weights: Any, masks: Any) -> list[Any]:
     return mixed
 
 
+def set_masks(outputs: Any, masks: Any) -> None:
+    """Give tensors their masks.
+
+    Args:
+        outputs: tensor or a structure of such.
+        masks: list of bool tensor or None, one a tensor.
+    """
+    for y, mask in zip(keras.tree.flatten(outputs), masks, strict=True):
+        keras_private.set_mask(y, mask)
+
+
 @contextlib.contextmanager
 def kept(inputs: Any) -> Iterator[None]:
     """Give tensors back the masks that a call takes off them.

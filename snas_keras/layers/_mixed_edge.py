@@ -74,6 +74,7 @@ class MixedEdge(keras.layers.Layer):
         )
         self.supports_masking = True
         self.trace = None
+        self.under_xla = False
         self.input_dtypes: Any = None
         self.assigned = _switch.Assigned()
 
@@ -195,7 +196,7 @@ class MixedEdge(keras.layers.Layer):
             masks.append(mask)
             self._add_losses(weight, keras_private.take_losses(layer))
         outputs = keras.tree.map_structure(lambda *ys: tf.add_n(ys), *terms)
-        _set_masks(outputs, _masks.mixed_masks(weights, masks))
+        _masks.set_masks(outputs, _masks.mixed_masks(weights, masks))
         return outputs
 
     def _add_losses(self, weight, losses):
@@ -207,7 +208,7 @@ class MixedEdge(keras.layers.Layer):
         while True:
             known = len(self.assigned.variables)
             switch = _switch.Switch(self, inputs, training)
-            outputs, masks, loss, state = ops.switch(index, switch.branches())
+            outputs, masks, loss, state = switch.run(index)
             if len(self.assigned.variables) == known:
                 break
         for variable, value in zip(switch.state, state, strict=True):
@@ -217,7 +218,7 @@ class MixedEdge(keras.layers.Layer):
         largest = ops.cast(largest, self.output_dtype)
         outputs = keras.tree.map_structure(lambda y: largest * y, outputs)
         if switch.has_masks:
-            _set_masks(outputs, keras.tree.flatten(masks))
+            _masks.set_masks(outputs, keras.tree.flatten(masks))
         return outputs
 
     def compute_output_spec(
@@ -270,11 +271,6 @@ def mixed_edges(network: keras.Model) -> list[MixedEdge]:
         list of MixedEdge.
     """
     return [x for x in network.layers if isinstance(x, MixedEdge)]
-
-
-def _set_masks(outputs, masks):
-    for y, mask in zip(keras.tree.flatten(outputs), masks, strict=True):
-        keras_private.set_mask(y, mask)
 
 
 def _can_share(inputs):

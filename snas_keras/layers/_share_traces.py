@@ -44,6 +44,7 @@ def share_traces(
                 recompute=recompute,
                 nested=not jit_compile,
             )
+        edge.under_xla = jit_compile
         edge.trace = traces[kind] if recompute or not jit_compile else None
 
 

@@ -34,20 +34,67 @@ class Switch:
             *edge.assigned.variables,
         ]
 
-    def branches(self) -> list[Any]:
-        """Return a function of no arguments for each candidate."""
+    def run(self, index: Any) -> tuple[Any, list[Any], Any, list[Any]]:
+        """Run one candidate.
+
+        Under XLA it is run once more for the gradient: what a branch keeps for
+        that would leave the switch, where the other branches give tensors of
+        unknown shapes for it, which corrupt memory.
+
+        Args:
+            index: int scalar tensor, the place of the candidate.
+
+        Returns:
+            (outputs, masks, loss, new values of `state`).
+        """
+        weights = [v.value for v in self.edge.trainable_variables]
+        tensors = [*keras.tree.flatten(self.inputs), *weights]
+        if not self.edge.under_xla:
+            return ops.switch(index, self._branches(self._run, tensors))
+        masks = [keras_private.mask_of(x) for x in tensors]
+        tensors = [tf.convert_to_tensor(x) for x in tensors]
+        structure = []
+
+        def flat(tensors, layer):
+            for tensor, mask in zip(tensors, masks, strict=True):
+                keras_private.set_mask(tensor, mask)
+            structure[:] = [self._run(tensors, layer)]
+            return keras.tree.flatten(structure[0])
+
+        @tf.custom_gradient
+        def switched(*tensors):
+            def gradient(*upstream):
+                def of_branch(tensors, layer):
+                    return _gradient(flat, tensors, layer, upstream)
+
+                found = tf.switch_case(
+                    index, self._branches(of_branch, tensors)
+                )
+                return _only_floats(tensors, found)
+
+            return tf.switch_case(
+                index, self._branches(flat, tensors)
+            ), gradient
+
+        found = switched(*tensors)
+        return keras.tree.pack_sequence_as(structure[0], list(found))
+
+    def _branches(self, function, tensors):
         return [
-            functools.partial(self._run, layer)
+            functools.partial(function, tensors, layer)
             for layer in self.edge.candidates.values()
         ]
 
-    def _run(self, layer):
+    def _run(self, tensors, layer):
         edge = self.edge
-        weights = edge.trainable_variables
-        pairs = [(v, v.value) for v in [*weights, *self.state]]
-        args, kwargs = edge.arguments(layer, self.inputs)
+        variables = edge.trainable_variables
+        number = len(tensors) - len(variables)
+        inputs = keras.tree.pack_sequence_as(self.inputs, tensors[:number])
+        weights = zip(variables, tensors[number:], strict=True)
+        pairs = [*((v, v.value) for v in self.state), *weights]
+        args, kwargs = edge.arguments(layer, inputs)
         scope = _Scope(pairs, collect_losses=True)
-        with scope, _masks.kept(self.inputs):
+        with scope, _masks.kept(inputs):
             outputs = layer(*args, **kwargs, training=self.training)
         self._note_assigned(scope, pairs)
         flat = keras.tree.flatten(outputs)
@@ -88,6 +135,30 @@ class Switch:
             )
             for mask, y in zip(masks, outputs, strict=True)
         ]
+
+
+def _gradient(function, tensors, layer, upstream):
+    """Return the gradients by the floating point ones of the tensors."""
+    floats = [x for x in tensors if x.dtype.is_floating]
+    with tf.GradientTape() as tape:
+        tape.watch(floats)
+        outputs = function(tensors, layer)
+    pairs = [
+        (y, dy)
+        for y, dy in zip(outputs, upstream, strict=True)
+        if y.dtype.is_floating
+    ]
+    return tape.gradient(
+        [y for y, _ in pairs],
+        floats,
+        [dy for _, dy in pairs],
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+    )
+
+
+def _only_floats(tensors, gradients):
+    found = iter(gradients)
+    return [next(found) if x.dtype.is_floating else None for x in tensors]
 
 
 class _Scope(keras.StatelessScope):

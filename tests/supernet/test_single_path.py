@@ -223,3 +223,31 @@ def test_weights_that_are_not_one_hot_are_refused(tiny_space, images, compiled):
     with pytest.raises(ValueError, match="all weights of a choice but one"):
         supernet.evaluate(*images, weights=weights)
     assert np.isfinite(supernet.evaluate(*images, weights="sample", verbose=0))
+
+
+def test_recurrent_and_masked_candidates_train_under_xla():
+    """Tensors of unknown shape between branches and gradient crash it."""
+
+    @snas_keras.search_space
+    def text(choose):
+        ids = keras.Input((4,), dtype="int32")
+        x = keras.layers.Embedding(9, 3, mask_zero=True)(ids)
+        block = {
+            "gru": keras.layers.GRU(3, return_sequences=True),
+            "dense": keras.layers.Dense(3, activity_regularizer="l2"),
+        }
+        x = choose("block", block)(x)
+        return ids, keras.layers.GlobalAveragePooling1D()(x)
+
+    ids = np.array([[1, 2, 0, 0], [3, 4, 5, 0]])
+    found = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(0)
+        supernet = snas_keras.build_supernet(text(), "single_path", seed=2)
+        sgd, other = keras.optimizers.SGD(0.5), keras.optimizers.SGD(0.5)
+        supernet.compile(sgd, other, "mse", jit_compile=jit_compile)
+        y = np.ones((2, 3))
+        losses = [supernet.train_on_batch(ids, y)[0] for _ in range(4)]
+        found.append([*losses, *supernet.network.get_weights()])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
