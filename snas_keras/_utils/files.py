@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+from snas_keras._utils import sealed
+
 _TOKEN = 8
 _OLD = ".old"
 # Constants of <fcntl.h> and <linux/fs.h>.
@@ -86,7 +88,7 @@ def write_report(
     with replacing(path.with_suffix(".md")) as temporary:
         temporary.write_text(table + "\n", encoding="utf-8")
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(json.dumps(sealed.seal(content), indent=2) + "\n")
 
 
 def read_report(path: str | os.PathLike, kind: Any) -> Any:
@@ -106,9 +108,11 @@ def read_report(path: str | os.PathLike, kind: Any) -> Any:
     text = existing(path).read_bytes()
     names = {field.name for field in dataclasses.fields(kind)}
     try:
-        content = json.loads(text)
+        content = sealed.loads(text)
         return kind(**{k: v for k, v in content.items() if k in names})
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (
+        *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    ) as error:
         raise ValueError(
             f"{path} is damaged, or not a {kind.__name__}: {error}"
         ) from error

@@ -1,6 +1,5 @@
 """A table of measured latencies, which is a cost."""
 
-import hashlib
 import json
 import math
 from typing import Any
@@ -9,7 +8,7 @@ import keras
 import numpy as np
 
 from snas_keras import layers
-from snas_keras._utils import files, fingerprint, statistics, tables
+from snas_keras._utils import files, fingerprint, sealed, statistics, tables
 from snas_keras.costs import _machine, _operations
 
 _FORMAT = "snas_keras.LatencyTable/2"
@@ -145,7 +144,11 @@ class LatencyTable:
         """
         content = self.get_config()
         text = json.dumps(
-            {"format": _FORMAT, "sum": _checksum(content), "table": content}
+            {
+                "format": _FORMAT,
+                "sum": sealed.checksum(content),
+                "table": content,
+            }
         )
         with files.replacing(path) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
@@ -211,17 +214,14 @@ def is_free(layer: Any) -> bool:
     return layers.is_inert(layer)
 
 
-def _checksum(content):
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _read(path):
     try:
         text = files.existing(path).read_text(encoding="utf-8")
-        content = json.loads(text)
+        content = sealed.loads(text)
         is_table = content["format"] in (_FORMAT, _FIRST_FORMAT)
-        is_whole = is_table and _checksum(content["table"]) == content["sum"]
+        is_whole = (
+            is_table and sealed.checksum(content["table"]) == content["sum"]
+        )
     except (ValueError, TypeError, KeyError):
         is_whole = False
     if not is_whole:

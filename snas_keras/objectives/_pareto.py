@@ -115,7 +115,8 @@ class ParetoReport:
             worst of all points in each objective.
 
     Raises:
-        ValueError: there are no points, or one lacks an objective.
+        ValueError: there are no points, one lacks an objective or is not
+            finite, or a direction is neither "max" nor "min".
 
     Example:
 
@@ -140,6 +141,8 @@ class ParetoReport:
             raise ValueError("There must be at least one point.")
         for values in self.points.values():
             _rewards.check_metrics(values, self.directions)
+        rows = [*self._rows(), self._reference()]
+        _minimized(rows, [*self.directions.values()])
 
     @property
     def front(self) -> list[str]:

@@ -100,7 +100,7 @@ class HealthGuard(keras.callbacks.Callback):
         self.found.append(dataclasses.asdict(finding))
         if self.path:
             with files.replacing(self.path) as temporary:
-                text = "".join(f"{_json.dumps(w)}\n" for w in self.found)
+                text = "".join(f"{_json.dumps_sealed(w)}\n" for w in self.found)
                 temporary.write_text(text, encoding="utf-8")
 
     def _written(self):

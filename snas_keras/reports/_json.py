@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from snas_keras._utils import sealed
+
 
 def dumps(content: Any, **options: Any) -> str:
     """Write content as JSON that every reader takes.
@@ -24,6 +26,19 @@ def dumps(content: Any, **options: Any) -> str:
     '{"loss": null, "cost": 2.5}'
     """
     return json.dumps(plain(content), allow_nan=False, **options)
+
+
+def dumps_sealed(content: dict[str, Any], **options: Any) -> str:
+    """Write an object as JSON with a checksum, which `sealed.loads` proves.
+
+    Args:
+        content: dict; see `plain`.
+        **options: passed to `json.dumps`.
+
+    Returns:
+        str.
+    """
+    return dumps(sealed.seal(plain(content)), **options)
 
 
 def plain(value: Any) -> Any:

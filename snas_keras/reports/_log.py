@@ -91,7 +91,7 @@ class SearchLogger(keras.callbacks.Callback):
     def _write_search(self):
         self.search = self.snapshot.search()
         with files.replacing(self.run_directory / _read.SEARCH) as temporary:
-            text = _json.dumps(self.search.to_json(), indent=2)
+            text = _json.dumps_sealed(self.search.to_json(), indent=2)
             temporary.write_text(text, encoding="utf-8")
 
     def _kept_lines(self, epoch):
@@ -168,7 +168,7 @@ class SearchLogger(keras.callbacks.Callback):
 
 
 def _line(epoch):
-    return _json.dumps(epoch.to_json())
+    return _json.dumps_sealed(epoch.to_json())
 
 
 def _warn(message):

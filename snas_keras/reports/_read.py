@@ -1,12 +1,11 @@
 """Read what `SearchLogger` has written."""
 
-import json
 import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from snas_keras._utils import files
+from snas_keras._utils import files, sealed
 from snas_keras.reports import _records
 
 LOG = "search.jsonl"
@@ -101,8 +100,8 @@ def _text(path):
 
 def _parsed(text, place, read):
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = sealed.loads(text)
+    except ValueError as error:
         raise ValueError(f"{place} is damaged: {error}") from error
     try:
         return read(content)

@@ -4,7 +4,7 @@ import json
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 
-from snas_keras._utils import files
+from snas_keras._utils import files, sealed
 
 FORMAT = "snas_keras.genotype"
 VERSION = 1
@@ -95,7 +95,7 @@ class Genotype(Mapping[str, str]):
     def to_json(self) -> str:
         """Return the genotype as JSON text with its format and version."""
         content = {"format": FORMAT, "version": VERSION, "choices": dict(self)}
-        return json.dumps(content, indent=2) + "\n"
+        return json.dumps(sealed.seal(content), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Genotype":
@@ -112,11 +112,9 @@ class Genotype(Mapping[str, str]):
                 version that is not known here, or has a name that is no text.
         """
         try:
-            content = json.loads(text)
-        except (RecursionError, ValueError) as error:
-            raise ValueError(
-                f"The text is not a genotype: it is no valid JSON ({error})."
-            ) from error
+            content = sealed.loads(text, prove=False)
+        except ValueError as error:
+            raise ValueError(f"The text is not a genotype: {error}.") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(
                 f'The text is not a genotype: it needs "format": {FORMAT!r}. '
@@ -127,6 +125,10 @@ class Genotype(Mapping[str, str]):
                 f"This release reads genotypes of version {VERSION}. "
                 f"Received: version={content.get('version')!r}"
             )
+        try:
+            sealed.proved(content)
+        except ValueError as error:
+            raise ValueError(f"The genotype is damaged: {error}.") from error
         if not isinstance(content.get("choices"), dict):
             raise ValueError(
                 'A genotype needs "choices": {choice: candidate}. '

@@ -1,5 +1,6 @@
 """Genotypes: immutable mappings, and their JSON."""
 
+import hashlib
 import json
 import pickle
 
@@ -78,6 +79,13 @@ def test_repr_can_be_evaluated():
 
 def test_json_names_its_format_and_version():
     content = json.loads(GENOTYPE.to_json())
+    checksum = content.pop("checksum")
+    assert (
+        checksum
+        == hashlib.sha256(
+            json.dumps(content, sort_keys=True).encode()
+        ).hexdigest()
+    )
     assert content == {
         "format": "snas_keras.genotype",
         "version": 1,
@@ -149,6 +157,7 @@ def test_another_format_is_refused(text):
 @pytest.mark.parametrize("choices", [None, [], "a"])
 def test_json_without_choices_is_refused(choices):
     content = {**json.loads(GENOTYPE.to_json()), "choices": choices}
+    del content["checksum"]
     with pytest.raises(ValueError, match='needs "choices".*choices='):
         Genotype.from_json(json.dumps(content))
 
