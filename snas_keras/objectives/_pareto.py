@@ -239,7 +239,8 @@ class ParetoReport:
 def _scatter(report):
     figure = plots.new_figure(figsize=(6, 4))
     axes = figure.subplots()
-    first, *_, last = report.directions
+    directions = list(report.directions)
+    first, last = directions[0], directions[-1]
     on_front = set(report.front)
     others = [v for n, v in report.points.items() if n not in on_front]
     front = [report.points[name] for name in report.front]

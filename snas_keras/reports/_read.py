@@ -1,5 +1,6 @@
 """Read what `SearchLogger` has written."""
 
+import itertools
 import os
 import pathlib
 from collections.abc import Callable
@@ -59,6 +60,9 @@ def read_search(
     epochs = read_lines(path, _records.Epoch.from_json)
     if not epochs:
         raise ValueError(f"The log {path} is empty: no epoch has ended yet.")
+    numbers = [epoch.epoch for epoch in epochs]
+    if any(a >= b for a, b in itertools.pairwise(numbers)):
+        raise ValueError(f"The epochs of {path} are not in order: {numbers}")
     for number, epoch in enumerate(epochs, 1):
         try:
             epoch.check(search.choices)

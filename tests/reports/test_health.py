@@ -10,6 +10,7 @@ import pytest
 
 import snas_keras
 from snas_keras import layers, reports
+from snas_keras._utils import sealed
 from snas_keras.reports import _health, _health_facts, _records
 from snas_keras.reports import _health_checks as _checks
 
@@ -210,7 +211,7 @@ def test_planted_collapse_is_said_once_and_kept(
     assert texts[: len(messages)] == messages
     assert "leave `none` out" in texts[0]
     written = (tmp_path / "warnings.jsonl").read_text().splitlines()
-    assert [json.loads(text) for text in written] == guard.found
+    assert [sealed.loads(text) for text in written] == guard.found
 
 
 def test_planted_standstill_is_caught(tiny_space, images, compiled):
