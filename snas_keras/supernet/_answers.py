@@ -87,8 +87,9 @@ class Answers:
         Args:
             *args: passed to `keras.Model.evaluate`.
             weights: None for the mode; "sample" for a fresh draw for each
-                batch, the paper's search validation; a Genotype; or a mapping
-                {choice name: weights, shape (candidates,)}.
+                batch, the paper's search validation; a Genotype or mapping
+                {choice name: candidate name}; or a mapping {choice name:
+                weights, shape (candidates,)}.
             **kwargs: passed to `keras.Model.evaluate`.
 
         Returns:
@@ -111,13 +112,14 @@ class Answers:
         """Store the weights that replace the mode while `evaluate` runs.
 
         Args:
-            weights: Genotype or mapping {choice name: weights}.
+            weights: Genotype, mapping {choice name: candidate name} or mapping
+                {choice name: weights}.
 
         Raises:
             ValueError: the weights do not fit.
         """
-        if isinstance(weights, spaces.Genotype):
-            weights = self.architecture.one_hot(weights)
+        if _is_genotype(weights):
+            weights = self.architecture.one_hot(spaces.Genotype(weights))
         names_lib.check_weights(weights, self.architecture.choices)
         if self.architecture.estimator.runs_one_path:
             names_lib.check_one_hot(weights)
@@ -186,3 +188,9 @@ class Drawn:
         is_eager = tf.executing_eagerly()
         symbolic = any(tf.is_symbolic_tensor(w) for w in self.weights.values())
         return None if is_eager and symbolic else self.weights
+
+
+def _is_genotype(weights):
+    return hasattr(weights, "values") and all(
+        isinstance(value, str) for value in weights.values()
+    )

@@ -648,3 +648,14 @@ def test_architecture_must_keep_its_name(dense_space):
 def test_temperature_that_is_not_positive_is_refused(dense_space):
     with pytest.raises(ValueError, match="temperature=0"):
         snas_keras.build_supernet(dense_space, temperature=0)
+
+
+def test_evaluation_takes_a_genotype_in_plain_words():
+    supernet = snas_keras.build_supernet(one_edge_space())
+    supernet.compile(loss="mse")
+    x, y = np.ones((4, 3)), np.zeros((4, 1))
+    for candidate, loss in (("dense", 9.0), ("half", 0.0)):
+        weights = {"edge": candidate}
+        assert supernet.evaluate(x, y, weights=weights, verbose=0) == loss
+    with pytest.raises(ValueError, match="third.*dense"):
+        supernet.evaluate(x, y, weights={"edge": "third"}, verbose=0)
