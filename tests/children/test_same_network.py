@@ -307,6 +307,20 @@ def test_a_variable_that_an_operation_is_called_on_is_the_childs(tied):
         assert not np.any(network(X))
 
 
+def test_a_served_model_may_stand_in_the_space(tmp_path):
+    served = keras.Sequential([keras.Input((4,)), KL.Dense(4)])
+    served.export(tmp_path / "served", verbose=False)
+    layer = KL.TFSMLayer(str(tmp_path / "served"), call_endpoint="serve")
+
+    def program(choose):
+        inputs = keras.Input((4,))
+        return inputs, dense_or_skip(choose, layer(inputs))
+
+    supernet = snas_keras.build_supernet(space_of(program))
+    child = snas_keras.convert(supernet, {"block": "skip"})
+    np.testing.assert_allclose(child(X), served(X), rtol=1e-5)
+
+
 def test_names_never_clash():
     def program(choose):
         inputs = keras.Input((4,))
