@@ -12,6 +12,7 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import snas_keras
 
@@ -101,6 +102,18 @@ def _clean_keras():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(autouse=True)
+def _graphs_as_they_are(request):
+    """To optimize the graph of a few steps takes longer than to run it.
+
+    Slow tests, and programs in processes of their own, optimize theirs.
+    """
+    is_short = request.node.get_closest_marker("slow") is None
+    tf.config.optimizer.set_experimental_options(
+        {"disable_meta_optimizer": is_short}
+    )
 
 
 def compiled(space, seed=0, estimator="relaxed", **options):

@@ -53,10 +53,10 @@ def supernet_of(space, estimator="relaxed", recompute=False, **options):
 @pytest.mark.parametrize("estimator", ["relaxed", "single_path"])
 @pytest.mark.parametrize("candidate", ["kernel", "activity", "added", "none"])
 def test_evaluation_has_the_losses_of_the_child(estimator, candidate):
-    supernet = supernet_of(shrunk(), estimator)
+    supernet = supernet_of(shrunk(), estimator, run_eagerly=True)
     genotype = snas_keras.Genotype({"block": candidate})
     child = snas_keras.convert(supernet, genotype)
-    child.compile("sgd", "mse")
+    child.compile("sgd", "mse", run_eagerly=True)
     expected = child.evaluate(X, Y, verbose=0)
     found = supernet.evaluate(X, Y, weights=genotype, verbose=0)
     assert found == pytest.approx(expected, rel=1e-5)
@@ -69,7 +69,7 @@ def test_a_drawn_candidate_counts_in_full_and_alone_in_training(estimator):
         drawn = supernet.architecture.sample(step)["block"].numpy()
         name = list(regularized(1.0))[int(drawn.argmax())]
         child = snas_keras.convert(supernet, {"block": name})
-        child.compile("sgd", "mse")
+        child.compile("sgd", "mse", run_eagerly=True)
         logs = supernet.train_on_batch(X, Y, return_dict=True)
         supernet.reset_metrics()
         expected = child.evaluate(X, Y, verbose=0)
