@@ -29,6 +29,25 @@ class RunCandidates:
                     self.owners.setdefault(id(variable), []).append(owner)
                     self.variables[id(variable)] = variable
 
+    def filled(self, variables: Any, gradients: Any) -> list[Any]:
+        """Return gradients with zeros for candidates that were not run.
+
+        Run eagerly they have none, of which Keras would warn in every step.
+
+        Args:
+            variables: list of keras.Variable.
+            gradients: list of tensor or None, one a variable.
+
+        Returns:
+            list of tensor, or None for weights that are no candidate's.
+        """
+        return [
+            keras.ops.zeros_like(variable)
+            if gradient is None and id(variable) in self.owners
+            else gradient
+            for variable, gradient in zip(variables, gradients, strict=True)
+        ]
+
     def before(self, optimizer: Any, z: Any) -> list[Any]:
         """Return what a step may not move, with its value now.
 

@@ -178,9 +178,12 @@ class SuperNet(
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def _apply(self, gradients):
-        pairs = zip(gradients, self.trainable_variables, strict=True)
+        variables = self.trainable_variables
         one_replica = self.distribute_strategy.num_replicas_in_sync == 1
         runs_one_path = self.architecture.estimator.runs_one_path
+        if runs_one_path:
+            gradients = self._run_candidates.filled(variables, gradients)
+        pairs = zip(gradients, variables, strict=True)
         if not (one_replica and runs_one_path):
             self.optimizer.apply_gradients(pairs)
             return

@@ -111,7 +111,6 @@ def test_a_weight_that_a_layer_changes_while_called_is_changed(estimator):
     assert np.linalg.norm(kernel, 2) == pytest.approx(1.0, abs=0.02)
 
 
-@pytest.mark.filterwarnings("ignore:Gradients do not exist")
 @pytest.mark.parametrize("estimator", ["relaxed", "single_path"])
 @pytest.mark.parametrize(
     "options",

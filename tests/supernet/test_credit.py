@@ -109,7 +109,7 @@ def test_task_and_resource_sum_to_the_applied_gradient(
             optimizer=keras.optimizers.SGD(0.0),
             architecture_optimizer=keras.optimizers.SGD(1.0),
             resource=resource,
-            run_eagerly=estimator != "single_path",
+            run_eagerly=True,
         )
         supernet.train_on_batch(*features)
         return supernet

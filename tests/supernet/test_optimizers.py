@@ -29,7 +29,6 @@ def kernels(supernet):
         (lambda: snas_keras.CoupledSGD(0.1, weight_decay=0.1), False),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Gradients do not exist")
 def test_a_single_path_moves_what_it_has_run_and_nothing_else(
     dense_space, features, optimizer, eager
 ):
