@@ -36,7 +36,7 @@ def search():
     batches = snas_keras.AddressableBatches(x_train, y_train, batch_size=64)
     with strategy.scope():
         supernet = snas_keras.build_supernet(SPACE)
-        supernet.compile("sgd", keras.optimizers.Adam(0.03), LOSS)
+        supernet.compile("adam", keras.optimizers.Adam(0.03), LOSS)
         schedule = snas_keras.TemperatureSchedule()
         path = FOLDER / "search.npz"
         checkpoint = snas_keras.SearchCheckpoint(path, batches, every=10)

@@ -110,9 +110,18 @@ def _graphs_as_they_are(request):
 
     Slow tests, and programs in processes of their own, optimize theirs.
     """
-    is_short = request.node.get_closest_marker("slow") is None
+    _optimize_graphs(request.node.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture
+def optimized_graphs(_graphs_as_they_are):
+    """Graphs are those of a program in a process of its own, bit for bit."""
+    _optimize_graphs(True)
+
+
+def _optimize_graphs(is_on):
     tf.config.optimizer.set_experimental_options(
-        {"disable_meta_optimizer": is_short}
+        {"disable_meta_optimizer": not is_on}
     )
 
 

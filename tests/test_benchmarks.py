@@ -60,6 +60,7 @@ def test_a_table_is_markdown(capsys):
     assert capsys.readouterr().out == expected
 
 
+@pytest.mark.slow
 def test_oracles_are_compared_on_known_objectives(tmp_path):
     output = tmp_path / "oracles.json"
     run(

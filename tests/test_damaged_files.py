@@ -8,10 +8,9 @@ import pytest
 
 import snas_keras
 from snas_keras import objectives, reports
+from snas_keras.reports import _health, _json, _read
 from tests import damage
 from tests.conftest import compiled, dense
-
-NUMBER = 120
 
 
 def genotype(folder):
@@ -51,22 +50,25 @@ def _search(folder, name):
     supernet.fit(x, y, epochs=3, verbose=0, callbacks=callbacks)
 
     def read(path):
-        found = reports.read_log(path.parent)
-        reports.search_report(path.parent)
-        return json.dumps(found)
+        return json.dumps(reports.read_log(path.parent))
 
     return folder / name, folder, read
 
 
 def warnings_of_guard(folder):
-    path, _, read = _search(folder, "search.jsonl")
+    path = folder / _health.WARNINGS
     lines = [
         {"epoch": n, "message": "m", "check": "stalled", "subject": str(n)}
         for n in range(3)
     ]
-    text = "".join(reports._json.dumps_sealed(x) + "\n" for x in lines)
-    (folder / reports._health.WARNINGS).write_text(text)
-    return folder / reports._health.WARNINGS, folder, read
+    text = "".join(_json.dumps_sealed(x) + "\n" for x in lines)
+    path.write_text(text)
+
+    def read(path):
+        found = _read.read_lines(path, _health.Finding.from_json)
+        return sorted(found, key=lambda finding: finding.epoch)
+
+    return path, path, read
 
 
 def latency(folder):
@@ -88,12 +90,15 @@ def latency(folder):
 KINDS = [genotype, pareto, log, search, warnings_of_guard, latency]
 
 
+@pytest.mark.parametrize(
+    "number", [40, pytest.param(700, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("kind", KINDS)
-def test_damage_is_refused_by_name_or_without_effect(tmp_path, kind):
+def test_damage_is_refused_by_name_or_without_effect(tmp_path, kind, number):
     path, named, read = kind(tmp_path)
     content, expected = path.read_bytes(), read(path)
     faults = []
-    for label, data in damage.damaged(content, NUMBER):
+    for label, data in damage.damaged(content, number, seed=number):
         path.write_bytes(data)
         try:
             found = read(path)

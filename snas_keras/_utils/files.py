@@ -2,17 +2,12 @@
 
 import contextlib
 import ctypes
-import dataclasses
 import glob
-import json
 import os
 import pathlib
 import shutil
 import uuid
 from collections.abc import Iterator
-from typing import Any
-
-from snas_keras._utils import sealed
 
 _TOKEN = 8
 _OLD = ".old"
@@ -69,53 +64,6 @@ def remove_leftovers(path: str | os.PathLike) -> None:
     for pattern in (f".{stem}.{token}{suffix}", f".{name}.{token}{_OLD}"):
         for leftover in path.parent.glob(pattern):
             _remove(leftover)
-
-
-def write_report(
-    path: str | os.PathLike, content: Any, table: str, figure: Any
-) -> None:
-    """Write a report as JSON, Markdown table and figure.
-
-    Args:
-        path: path of the JSON file; the others have the suffixes .md and .png.
-        content: JSON-serializable content.
-        table: str, Markdown.
-        figure: matplotlib figure.
-    """
-    path = pathlib.Path(path)
-    with replacing(path.with_suffix(".png")) as temporary:
-        figure.savefig(temporary, dpi=120)
-    with replacing(path.with_suffix(".md")) as temporary:
-        temporary.write_text(table + "\n", encoding="utf-8")
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(sealed.seal(content), indent=2) + "\n")
-
-
-def read_report(path: str | os.PathLike, kind: Any) -> Any:
-    """Read the JSON of a report into its dataclass.
-
-    Args:
-        path: path of the JSON file.
-        kind: dataclass; entries without a field are ignored.
-
-    Returns:
-        An instance of `kind`.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or not such a report.
-    """
-    text = existing(path).read_bytes()
-    names = {field.name for field in dataclasses.fields(kind)}
-    try:
-        content = sealed.loads(text)
-        return kind(**{k: v for k, v in content.items() if k in names})
-    except (
-        *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
-    ) as error:
-        raise ValueError(
-            f"{path} is damaged, or not a {kind.__name__}: {error}"
-        ) from error
 
 
 def existing(path: str | os.PathLike) -> pathlib.Path:

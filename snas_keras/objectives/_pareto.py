@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from snas_keras._utils import files, plots, tables
+from snas_keras._utils import plots, report_files, tables
 from snas_keras._utils import text as text_lib
 from snas_keras.objectives import _rewards
 
@@ -217,7 +217,7 @@ class ParetoReport:
             "front": self.front,
             "hypervolume": self.hypervolume,
         }
-        files.write_report(path, content, self.table(), self.figure())
+        report_files.write(path, content, self.table(), self.figure())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "ParetoReport":
@@ -233,7 +233,7 @@ class ParetoReport:
             FileNotFoundError: there is no such file.
             ValueError: it is damaged, or no such report.
         """
-        return files.read_report(path, cls)
+        return report_files.read(path, cls)
 
 
 def _scatter(report):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from snas_keras._utils import checks, files, plots, tables
+from snas_keras._utils import checks, plots, report_files, tables
 from snas_keras._utils import text as text_lib
 from snas_keras.reports import _json
 
@@ -126,7 +126,7 @@ class RetentionReport:
         """
         content = {**dataclasses.asdict(self), "gap": self.gap}
         content = _json.plain(content)
-        files.write_report(path, content, self.table(), self.figure())
+        report_files.write(path, content, self.table(), self.figure())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "RetentionReport":
@@ -142,7 +142,7 @@ class RetentionReport:
             FileNotFoundError: there is no such file.
             ValueError: it is damaged, or no such report.
         """
-        report = files.read_report(path, cls)
+        report = report_files.read(path, cls)
         # What was not finite is null in JSON.
         values = {
             row: [float("nan") if v is None else v for v in values]

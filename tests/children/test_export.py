@@ -96,6 +96,7 @@ def test_a_wrong_export_is_refused_and_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_litert_gives_the_same_outputs(tmp_path, child):
     path = tmp_path / "child.tflite"

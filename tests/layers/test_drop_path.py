@@ -8,7 +8,12 @@ import snas_keras
 from snas_keras import layers
 
 N, RATE = 4000, 0.3
-OPTIONS = {"cells": 3, "channels": 2, "input_shape": (8, 8, 3)}
+OPTIONS = {
+    "cells": 3,
+    "channels": 2,
+    "input_shape": (8, 8, 3),
+    "candidates": {"sep": "sep_conv_3x3", "skip": "skip_connect"},
+}
 X = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
 
 

@@ -234,6 +234,7 @@ def test_layers_that_compute_in_other_types_do_not_share():
     assert first.trace is not second.trace
 
 
+@pytest.mark.usefixtures("optimized_graphs")
 def test_step_uses_the_shared_trace_under_mixed_precision():
     """Batch norm must see float32 scales, not values cast there and back."""
     pairs = []

@@ -69,6 +69,7 @@ def searched(tiny_space, images, compiled):
     return supernet
 
 
+@pytest.mark.slow
 def test_keras_file_continues_in_a_new_process(tmp_path, searched, images):
     """The file's supernet predicts the same and trains on to the same."""
     np.savez(tmp_path / "data.npz", x=images[0], y=images[1])

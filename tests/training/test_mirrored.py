@@ -5,6 +5,8 @@ import pytest
 
 from tests.processes import ROOT, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def arrays(tmp_path_factory):

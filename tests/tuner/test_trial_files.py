@@ -50,6 +50,7 @@ def by_rate(trials):
     return {t.hyperparameters.values["rate"]: t for t in trials}
 
 
+@pytest.mark.slow
 def test_every_trial_has_a_checkpoint_of_its_own(tmp_path, search):
     """Scores are those of a search without checkpoints."""
     plain = by_rate(search(batches(), name="plain"))
@@ -64,6 +65,7 @@ def test_every_trial_has_a_checkpoint_of_its_own(tmp_path, search):
     assert [name[:8] for name in files] == ["a-trial_"] * 2
 
 
+@pytest.mark.slow
 def test_executions_of_a_trial_are_not_resumed_from_each_other(
     tmp_path, search
 ):
