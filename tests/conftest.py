@@ -114,6 +114,12 @@ def _graphs_as_they_are(request):
 
 
 @pytest.fixture
+def graphs_of_few_steps(_graphs_as_they_are):
+    """A slow test that trains many networks, each for some steps."""
+    _optimize_graphs(False)
+
+
+@pytest.fixture
 def optimized_graphs(_graphs_as_they_are):
     """Graphs are those of a program in a process of its own, bit for bit."""
     _optimize_graphs(True)

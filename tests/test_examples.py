@@ -116,9 +116,10 @@ def test_examples_are_five_short_programs_on_public_names():
 
 
 @pytest.mark.slow
-def test_quickstart_is_near_a_network_by_hand(tmp_path, accuracy_by_hand):
+@pytest.mark.parametrize("seed", range(3))
+def test_quickstart_is_near_a_network_by_hand(tmp_path, accuracy_by_hand, seed):
     program = (EXAMPLES / "quickstart.py").read_text()
-    assert accuracy_of(program, tmp_path) > accuracy_by_hand - 0.04
+    assert accuracy_of(program, tmp_path, seed) > accuracy_by_hand - 0.04
     folder = tmp_path / "runs" / "quickstart"
     assert (folder / "served" / "saved_model.pb").exists()
     assert (folder / "report.html").exists()
@@ -159,6 +160,6 @@ def test_child_of_two_workers_is_near_a_network_by_hand(
     tmp_path, accuracy_by_hand
 ):
     program = (EXAMPLES / "multi_worker.py").read_text()
-    assert accuracy_of(program, tmp_path) > accuracy_by_hand - 0.06
+    assert accuracy_of(program, tmp_path) > accuracy_by_hand - 0.04
     folder = tmp_path / "runs" / "multi_worker"
     snas_keras.Genotype.load(folder / "genotype.json")

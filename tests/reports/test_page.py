@@ -1,6 +1,7 @@
 """The page about a search, read as text and opened in a real browser."""
 
 import html
+import itertools
 import json
 import re
 import shutil
@@ -404,14 +405,15 @@ def is_reported(folder):
 
 @pytest.mark.slow
 def test_any_damaged_value_gives_a_page_or_is_refused(tmp_path, monkeypatch):
-    """Every value of the log in turn by values of every other kind."""
+    """Every value of the log in turn by three of eight strange ones."""
     monkeypatch.setattr(plots, "png", lambda figure: b"\x89PNG" + bytes(20))
     about, lines = planted.write(tmp_path, "chain", epochs=1)
     outcomes = {True: 0, False: 0}
+    strange = itertools.cycle((None, "x", -1, 1e999, 10**400, [], {}, True))
     for name, content in (("search.json", about), ("search.jsonl", lines[0])):
         text = json.dumps(content)
         for path in list(paths_of(content))[1:]:
-            for wrong in (None, "x", -1, 1e999, 10**400, [], {}, True):
+            for wrong in itertools.islice(strange, 3):
                 damaged = json.loads(text)
                 place = damaged
                 for key in path[:-1]:

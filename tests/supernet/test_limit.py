@@ -74,8 +74,13 @@ def searched(resource, epochs=8, blocks=5, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("limit", ["30%", "60%"])
-@pytest.mark.parametrize("cost", ["parameters", "flops", latency])
+@pytest.mark.parametrize(
+    ("cost", "limit"),
+    [
+        *(("parameters", "30%"), ("flops", "60%")),
+        *((latency, "30%"), (latency, "60%")),
+    ],
+)
 def test_the_child_keeps_the_limit_and_uses_it(cost, limit):
     """Without a limit the dearest child wins; with it the child is within, and
     no more than a twentieth below."""

@@ -14,6 +14,7 @@ NAMES = [model.__name__ for model in models.MODELS]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("graphs_of_few_steps")
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter:UserWarning")
 @pytest.mark.parametrize("model", models.MODELS, ids=NAMES)
 def test_model_works_from_search_to_export(model):
