@@ -149,12 +149,22 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+# The others take half a minute together.
+SHORT = ("arrays", "dataset", "tf shuffled")
+
+
 @pytest.mark.parametrize(
     ("kind", "kill"),
     [
-        *((kind, (2, 5)) for kind in DATA),
-        *((kind, (0, 3)) for kind in ("dataset", "endless")),
-        *((kind, (2, 0)) for kind in ("tf shuffled", "tf endless")),
+        *((kind, (2, 5)) for kind in SHORT),
+        *(
+            pytest.param(kind, kill, marks=pytest.mark.slow)
+            for kind, kill in (
+                *((k, (2, 5)) for k in DATA if k not in SHORT),
+                *((k, (0, 3)) for k in ("dataset", "endless")),
+                *((k, (2, 0)) for k in ("tf shuffled", "tf endless")),
+            )
+        ),
     ],
 )
 def test_data_go_on_at_their_position(tmp_path, kind, kill):
@@ -167,6 +177,7 @@ def test_data_go_on_at_their_position(tmp_path, kind, kill):
     assert_same(train(tmp_path / "b.npz", DATA[kind]()), straight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dataset", "tf shuffled"])
 def test_several_kills_are_as_none(tmp_path, kind):
     straight = train(tmp_path / "a.npz", DATA[kind]())
