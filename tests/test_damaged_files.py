@@ -26,7 +26,7 @@ def pareto(folder):
 
     def read(path):
         report = objectives.ParetoReport.load(path)
-        report.table(), report.hypervolume, report.figure()
+        report.table(), report.hypervolume
         return report
 
     return path, path, read
@@ -50,7 +50,8 @@ def _search(folder, name):
     supernet.fit(x, y, epochs=3, verbose=0, callbacks=callbacks)
 
     def read(path):
-        return json.dumps(reports.read_log(path.parent))
+        # As JSON, where null is equal to itself; keys may change places.
+        return json.loads(json.dumps(reports.read_log(path.parent)))
 
     return folder / name, folder, read
 

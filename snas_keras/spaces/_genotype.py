@@ -126,9 +126,14 @@ class Genotype(Mapping[str, str]):
                 f"Received: version={content.get('version')!r}"
             )
         try:
-            sealed.proved(content)
+            content = sealed.proved(content)
         except ValueError as error:
             raise ValueError(f"The genotype is damaged: {error}.") from error
+        if set(content) - {"format", "version", "choices"}:
+            raise ValueError(
+                "The genotype is damaged: it has keys that are not of its "
+                f"format. Received: {sorted(content)}"
+            )
         if not isinstance(content.get("choices"), dict):
             raise ValueError(
                 'A genotype needs "choices": {choice: candidate}. '

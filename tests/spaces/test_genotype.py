@@ -154,6 +154,15 @@ def test_another_format_is_refused(text):
         Genotype.from_json(text)
 
 
+def test_a_line_in_another_place_is_refused():
+    """The last choice and the checksum have changed places."""
+    content = json.loads(GENOTYPE.to_json())
+    content["choices"]["checksum"] = content.pop("checksum")
+    content["b"] = content["choices"].pop("b")
+    with pytest.raises(ValueError, match="not of its format.*'b'"):
+        Genotype.from_json(json.dumps(content))
+
+
 @pytest.mark.parametrize("choices", [None, [], "a"])
 def test_json_without_choices_is_refused(choices):
     content = {**json.loads(GENOTYPE.to_json()), "choices": choices}
