@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from snas_keras._utils import files, keras_private
-from snas_keras.children import _samples
+from snas_keras.children import _runtimes, _samples
 from snas_keras.spaces import Genotype
 
 # Of the size of an output, and the least size that is told from zero.
@@ -93,7 +93,7 @@ def export_litert(model: keras.Model, path: str | os.PathLike[str]) -> float:
             1e-4 of its size or the precision that the layers compute in.
     """
     _check_suffix(path, ".tflite")
-    return _export(model, path, "litert", "a LiteRT file", _litert)
+    return _export(model, path, "litert", "a LiteRT file", _runtimes.litert)
 
 
 def export_onnx(model: keras.Model, path: str | os.PathLike[str]) -> float:
@@ -118,10 +118,10 @@ def export_onnx(model: keras.Model, path: str | os.PathLike[str]) -> float:
             1e-4 of its size or the precision that the layers compute in.
     """
     _check_suffix(path, ".onnx")
-    runtime = _onnx_runtime()
+    runtime = _runtimes.onnx_runtime()
 
     def load(path, names):
-        return _onnx(runtime.InferenceSession(str(path)), names)
+        return _runtimes.onnx(runtime.InferenceSession(str(path)), names)
 
     return _export(model, path, "onnx", "an ONNX file", load)
 
@@ -294,45 +294,3 @@ def _answer_of(model):
             return model(inputs, training=False)
 
     return tf.function(answer, autograph=False)
-
-
-def _litert(path, names):
-    interpreter = tf.lite.Interpreter(model_path=str(path))
-    runner = interpreter.get_signature_runner("serving_default")
-    keys = _keys(names, sorted(runner.get_input_details()))
-
-    def run(inputs):
-        tensors = keras.tree.flatten(inputs)
-        return runner(**dict(zip(keys, tensors, strict=True)))
-
-    return run
-
-
-def _keys(names, keys):
-    """Return the file's names of the inputs, in the model's order."""
-    return names if set(names) == set(keys) else keys
-
-
-def _onnx_runtime():
-    try:
-        import onnx  # noqa: F401, Keras' exporter needs it
-        import onnxruntime
-        import tf2onnx  # noqa: F401, Keras' exporter needs it
-    except ImportError as error:
-        raise ImportError(
-            "ONNX export needs more packages: pip install "
-            f"'snas-keras[export]' ({error})"
-        ) from error
-    return onnxruntime
-
-
-def _onnx(session, names):
-    keys = _keys(names, [x.name for x in session.get_inputs()])
-    outputs = [x.name for x in session.get_outputs()]
-
-    def run(inputs):
-        arrays = [np.asarray(x) for x in keras.tree.flatten(inputs)]
-        values = session.run(outputs, dict(zip(keys, arrays, strict=True)))
-        return dict(zip(outputs, values, strict=True))
-
-    return run

@@ -12,6 +12,7 @@ import numpy as np
 
 from snas_keras import spaces
 from snas_keras._utils import budget as budget_lib
+from snas_keras._utils import moved
 from snas_keras.tuner import _objective
 
 _MAX_DRAWS = 50
@@ -103,11 +104,9 @@ class ChoicesOracle(keras_tuner.Oracle):
         budget, the next ones are changed in more and more choices; in the end,
         or where the stream ends, every child that is left is gone through.
         """
-        warnings.warn(
-            f"{type(self).__name__}.propose is to be a stream: write "
-            "`proposals`, a generator that yields what `propose` returned; "
-            "`propose` goes with the next minor version.",
-            DeprecationWarning,
+        moved.warn(
+            f"{type(self).__name__}.propose",
+            "a stream, the generator `proposals`",
             stacklevel=2,
         )
         while True:

@@ -130,7 +130,7 @@ def test_an_oracle_that_has_propose_still_works_and_is_told():
         def propose(self):
             return dict(ALL[7])
 
-    with pytest.warns(DeprecationWarning, match="is to be a stream"):
+    with pytest.warns(DeprecationWarning, match="propose is now a stream"):
         assert proposed(Old(CHOICES, SCORE), 1) == [ALL[7]]
 
 
