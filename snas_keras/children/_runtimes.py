@@ -1,4 +1,4 @@
-"""What runs the files of an export, to compare them with the model."""
+"""Interpreters of exported files, for the comparison with the model."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What networks cost: counted off their layers, or measured on this machine.
+"""Costs of networks: counted from their layers or measured on this machine.
 
 A cost is a function (layer, input_shape) -> float with a `name`. `parameters`,
 `flops` (multiply-adds) and `memory_access` count; `measure_latency` times a

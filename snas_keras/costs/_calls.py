@@ -1,4 +1,4 @@
-"""Calls: of a layer or a raw operation, and all that are inside one."""
+"""Calls of layers and raw operations, with the calls inside them."""
 
 import dataclasses
 import inspect

@@ -1,4 +1,4 @@
-"""Two kinds of cost: what every call costs, and what every weight costs."""
+"""The two kinds of cost: by calls and by weights."""
 
 import math
 import textwrap

@@ -1,4 +1,4 @@
-"""Layers of Keras by what they cost, for all costs that count."""
+"""Keras layers grouped by the rule of their cost."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Sizes of what layers take and give, for one example."""
+"""Sizes of the inputs and outputs of layers, for one example."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a search leaves behind: logs, warnings, figures, reports."""
+"""Logs, warnings, figures and reports of a search."""
 
 from snas_keras.reports._health import HealthGuard
 from snas_keras.reports._health_checks import HEALTH_CHECKS

@@ -1,4 +1,4 @@
-"""What the page says of the genotype, and of the children near it."""
+"""The page's section on the genotype and the children near it."""
 
 import json
 import string

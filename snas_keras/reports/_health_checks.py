@@ -1,4 +1,4 @@
-"""What can go wrong in a search: one function a check, and their registry."""
+"""Health checks of a search, one function each, and their registry."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What health checks need to know of a supernet."""
+"""Facts of a supernet for the health checks."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a search decided, epoch by epoch: a file, and TensorBoard."""
+"""The log of a search: one record an epoch, as a file and in TensorBoard."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""One page about a search: what it decided, why, and how to go on."""
+"""The page about a search: decisions, reasons, next steps."""
 
 import base64
 import dataclasses

@@ -1,4 +1,4 @@
-"""How much of the search's validation result the child network keeps."""
+"""Measurement of the validation metric that a child keeps of the search."""
 
 from collections.abc import Callable
 from typing import Any

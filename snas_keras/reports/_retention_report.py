@@ -1,4 +1,4 @@
-"""What `retention_report` has measured: tables, JSON and a picture."""
+"""The result of `retention_report`: tables, JSON and a picture."""
 
 import dataclasses
 import os

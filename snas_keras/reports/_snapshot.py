@@ -1,4 +1,4 @@
-"""What a search has decided so far, read off its supernet."""
+"""Snapshot of the decisions of a supernet."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

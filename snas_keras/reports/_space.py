@@ -1,4 +1,4 @@
-"""What a search space holds, before anything is searched."""
+"""Report on a search space, before any search."""
 
 import dataclasses
 import random

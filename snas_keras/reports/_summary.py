@@ -1,4 +1,4 @@
-"""What came of a search, in sentences and in tables of numbers."""
+"""Summary of a search: verdict and tables."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The paper's cell, and what the built-in spaces share."""
+"""The paper's cell, and shared parts of the built-in spaces."""
 
 import functools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Cells that others published, and the formats they publish them in."""
+"""Published cells and their textual formats."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What a supernet answers outside training: its child, or what is asked for."""
+"""Outputs of a supernet outside training: its mode, or an override."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `compile` of a supernet takes."""
+"""Compilation of a supernet."""
 
 import logging
 from typing import Any

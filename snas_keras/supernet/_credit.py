@@ -1,4 +1,4 @@
-"""Credit: what every candidate of every choice does to the loss."""
+"""Credit assignment: gradient of the loss by each candidate's weight."""
 
 import collections
 from collections.abc import Mapping

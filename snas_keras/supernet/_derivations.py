@@ -1,4 +1,4 @@
-"""Derivations: how the child is read off a searched supernet.
+"""Derivations: rules that name the child of a searched supernet.
 
 To add one, write a function (supernet) -> Genotype, and a line in
 `DERIVATIONS`.

@@ -1,4 +1,4 @@
-"""What a supernet logs over each epoch, beside the user's metrics."""
+"""Metrics of a search, beside the user's."""
 
 from typing import Any
 

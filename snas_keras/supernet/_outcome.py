@@ -1,4 +1,4 @@
-"""What a search has come to, when it is plain that it came to nothing."""
+"""Warnings at the end of a search that has failed."""
 
 import warnings
 from typing import Any

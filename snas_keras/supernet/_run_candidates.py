@@ -1,4 +1,4 @@
-"""Candidates that a single path has not run stay as they are."""
+"""Preservation of candidates that a single path has not run."""
 
 from typing import Any
 

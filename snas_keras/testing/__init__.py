@@ -1,4 +1,4 @@
-"""Conformance checks for what users bring.
+"""Conformance checks for user-defined parts.
 
 Whoever adds an operation, a space, a cost, an estimator or an oracle can run
 the checks that the built-in ones pass. Each returns None, or raises

@@ -1,4 +1,4 @@
-"""What a space with data promises, one check each."""
+"""The single checks of `check_space`."""
 
 import math
 import pathlib

@@ -1,4 +1,4 @@
-"""What every cost promises."""
+"""Conformance check of costs."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What every estimator promises."""
+"""Conformance check of estimators."""
 
 from collections.abc import Callable
 from typing import Any

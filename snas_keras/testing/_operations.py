@@ -1,4 +1,4 @@
-"""What every candidate operation promises."""
+"""Conformance check of candidate operations."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What every oracle promises."""
+"""Conformance check of oracles."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""What all checks share: promises, and comparisons of structures."""
+"""Shared parts of the checks: promises and comparisons of structures."""
 
 import contextlib
 import warnings

@@ -1,4 +1,4 @@
-"""What every factory of search spaces promises."""
+"""Conformance check of factories of search spaces."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What any Keras model promises as a search space: all of it, end to end."""
+"""Conformance check of any Keras model as a search space, end to end."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What of an object's attributes has changed, as JSON and arrays."""
+"""Changed attributes of an object, as JSON and arrays."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Checkpoints from which a search, or a retraining, goes on exactly."""
+"""Checkpoints for an exact resume of a search or a retraining."""
 
 import collections
 import copy

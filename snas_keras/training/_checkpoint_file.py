@@ -1,4 +1,4 @@
-"""The file of a checkpoint: what is in it, and whether it fits."""
+"""The file of a checkpoint: content and validation."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""How `fit` is led to a position, and the callbacks beside a checkpoint."""
+"""Fast-forwarding of `fit`, and the state of other callbacks."""
 
 import pathlib
 import typing

@@ -1,4 +1,4 @@
-"""Data whose position can be taken up: what a checkpoint needs of each kind."""
+"""Resumable data: the position of each kind of data set."""
 
 import collections.abc
 import random

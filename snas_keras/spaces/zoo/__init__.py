@@ -1,4 +1,4 @@
-"""The search spaces that come along: one file and one line a space."""
+"""The built-in search spaces: one file and one line of the registry each."""
 
 import functools
 
