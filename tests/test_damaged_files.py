@@ -116,4 +116,8 @@ def test_damage_is_refused_by_name_or_without_effect(tmp_path, kind, number):
             if is_proved and found != expected:
                 faults.append((label, data[:80], found))
     assert not faults, (len(faults), faults[:20])
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match="is a directory"):
+        read(path)
     assert keras.config.floatx() == "float32"

@@ -67,23 +67,26 @@ def remove_leftovers(path: str | os.PathLike) -> None:
 
 
 def existing(path: str | os.PathLike) -> pathlib.Path:
-    """Return `path` as a Path, or raise FileNotFoundError that names it.
+    """Return `path` as a Path, or raise an error that names it.
 
     Args:
         path: str or path.
 
     Returns:
-        pathlib.Path of an existing file or directory.
+        pathlib.Path of an existing file.
 
     Raises:
         FileNotFoundError: `path` does not exist; the message has the absolute
             path.
+        ValueError: it is a directory.
     """
     path = pathlib.Path(path)
     if not path.exists():
         raise FileNotFoundError(
             f"There is no file {str(path)!r} (looked in {path.absolute()})."
         )
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a directory, not a file.")
     return path
 
 

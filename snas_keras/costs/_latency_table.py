@@ -215,8 +215,9 @@ def is_free(layer: Any) -> bool:
 
 
 def _read(path):
+    path = files.existing(path)
     try:
-        text = files.existing(path).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
         content = sealed.loads(text)
         is_table = content["format"] in (_FORMAT, _FIRST_FORMAT)
         is_whole = (

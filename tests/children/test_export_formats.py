@@ -89,6 +89,17 @@ def test_a_small_output_may_not_hide_behind_a_large_one():
         _export._compare("x", model, wrong)
 
 
+def test_other_texts_are_other_outputs():
+    i = keras.Input((1,), dtype="string")
+    model = keras.Model(i, layers.Identity(dtype="string", name="y")(i))
+
+    def wrong(x):
+        return {"y": tf.strings.join([x, "!"])}
+
+    with pytest.raises(RuntimeError, match="gives other outputs"):
+        _export._compare("x", model, wrong)
+
+
 def test_a_file_that_is_right_for_one_example_alone_is_refused():
     i = keras.Input((4,))
     model = keras.Model(i, layers.Identity(name="y")(i))

@@ -491,6 +491,9 @@ SUMS = {
     "an activation": lambda none, x: KL.Add()(
         [x, KL.Activation("sigmoid")(none)]
     ),
+    "a threshold": lambda none, x: KL.Add()(
+        [x, KL.ReLU(negative_slope=0.5, threshold=1.0)(none)]
+    ),
     "a subtraction": lambda none, x: x - none,
     "nothing else": lambda none, x: KL.Add()([none, none]),
 }
@@ -512,6 +515,39 @@ def test_sums_keep_what_is_not_zero(kind):
     fresh = snas_keras.build_child(space, {"block": "none"})
     np.testing.assert_allclose(fresh(X), expected, rtol=1e-6)
     assert child(X).shape == expected.shape
+
+
+def test_an_identity_that_casts_stays_in_the_child():
+    """At half precision 2049 is 2048."""
+
+    def program(choose):
+        inputs = keras.Input((4,))
+        x = KL.Identity(dtype="float16")(dense_or_skip(choose, inputs))
+        return inputs, KL.Rescaling(1.0, dtype="float32")(x)
+
+    supernet = snas_keras.build_supernet(space_of(program))
+    child = snas_keras.convert(supernet, {"block": "skip"})
+    x = np.full((1, 4), 2049.0, "float32")
+    np.testing.assert_array_equal(child(x), np.full((1, 4), 2048.0))
+
+
+def test_a_candidate_takes_no_name_that_a_fixed_layer_has():
+    def program(choose):
+        inputs = keras.Input((4,))
+        x = KL.Dense(4, name="block_dense")(inputs)
+        x = KL.Dense(4, name="block_dense_1")(x)
+        return inputs, KL.Dense(1, name="end")(dense_or_skip(choose, x))
+
+    space = space_of(program)
+    genotype = {"block": "dense"}
+    supernet = snas_keras.build_supernet(space)
+    for child in (
+        snas_keras.convert(supernet, genotype),
+        snas_keras.build_child(space, genotype),
+    ):
+        names = [layer.name for layer in child.layers[1:]]
+        fixed = ["block_dense", "block_dense_1"]
+        assert names == [*fixed, "block_dense_2", "end"]
 
 
 def test_own_losses_and_metrics_are_used_themselves():
